@@ -1,0 +1,3 @@
+module github.com/rowseal/rowseal
+
+go 1.26.0

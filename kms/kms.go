@@ -1,0 +1,202 @@
+// Package kms is what a key management service is to rowseal: a [Key] that wraps data keys and is told, at every call, which
+// record they belong to.
+//
+// Programs hold a *Key, usually from [Open]. Providers implement [Service] and are imported for their effect:
+//
+//	import (
+//		"github.com/rowseal/rowseal/kms"
+//		_ "github.com/rowseal/rowseal/kms/localkms"
+//	)
+//
+//	key, err := kms.Open(ctx, "local/users", nil)
+//
+// Key does once what every provider would else do for itself: it cuts work into the batches that the service takes, calls a
+// service without batches in parallel within bounds, gives every request a time limit, waits and retries when throttled, holds
+// rates and budgets, checks answers, and tells observers what happened.
+package kms
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Key is a key of a KMS. It is safe for concurrent use.
+type Key struct {
+	*shared
+	encryptOnly bool
+}
+
+// shared is what a Key and its EncryptOnly form have in common.
+type shared struct {
+	service   Service
+	opts      KeyOptions
+	limiter   *limiter
+	sealing   *Key // the EncryptOnly form: one, so that work can be gathered by Key
+	closed    atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// KeyOptions changes how a Key calls its service. The zero value is right for most programs.
+type KeyOptions struct {
+	// Parallel is how many requests one call has under way at once. 0: 16 where the service takes one item a request, 4 where
+	// it takes batches.
+	Parallel int
+	// BatchSize lowers the number of items a request below the service's own.
+	BatchSize int
+	// Timeout is how long one request may take. 0: 10 seconds, which leaves a provider room for two attempts of 2 seconds to
+	// connect and 2 to read.
+	Timeout time.Duration
+	// Rate is how many requests a second are made at most, over all calls of this Key. 0: no limit.
+	Rate float64
+	// Observers are called after each call, in their order.
+	Observers []Observer
+}
+
+const defaultTimeout = 10 * time.Second
+
+// NewKey returns the Key of a service. opts may be nil.
+func NewKey(s Service, opts *KeyOptions) *Key {
+	sh := &shared{service: s}
+	if opts != nil {
+		sh.opts = *opts
+	}
+	if sh.opts.Timeout <= 0 {
+		sh.opts.Timeout = defaultTimeout
+	}
+	sh.limiter = newLimiter(sh.opts.Rate)
+	sh.sealing = &Key{shared: sh, encryptOnly: true}
+	return &Key{shared: sh}
+}
+
+// Info tells the key's id and what its service can do.
+func (k *Key) Info() Info { return k.service.Info() }
+
+// ID is the key's id.
+func (k *Key) ID() string { return k.Info().KeyID }
+
+// String returns the key's id.
+func (k *Key) String() string { return k.ID() }
+
+// Format prints the key's id for every verb, so that no dump shows a provider's credentials. It is a method of Key, not of *Key:
+// fmt would follow the pointers of a copied Key.
+func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "kms.Key("+k.ID()+")") }
+
+// EncryptOnly returns a Key of the same service that can encrypt and nothing else: Decrypt and Rewrap fail with
+// ErrAccessDenied before any request. It is the same Key at every call.
+func (k *Key) EncryptOnly() *Key { return k.sealing }
+
+// Encrypt wraps a plaintext, usually a data key of 32 bytes, for the record that ec names.
+func (k *Key) Encrypt(ctx context.Context, plaintext []byte, ec Context) ([]byte, error) {
+	r := k.EncryptBatch(ctx, []Item{{Data: plaintext, Context: ec}})[0]
+	return r.Data, r.Err
+}
+
+// Decrypt opens what Encrypt returned, under the same context. Anything else is ErrDecryptionFailed.
+func (k *Key) Decrypt(ctx context.Context, ciphertext []byte, ec Context) ([]byte, error) {
+	r := k.DecryptBatch(ctx, []Item{{Data: ciphertext, Context: ec}})[0]
+	return r.Data, r.Err
+}
+
+// EncryptBatch wraps many plaintexts in as few requests as the service allows. It returns one result an item, in their order;
+// one item's error does not stop the others. Item.Ref is ignored and Result.Ref is the item's index.
+func (k *Key) EncryptBatch(ctx context.Context, items []Item) []Result {
+	return run(ctx, k, OpEncrypt, items, k.service.Encrypt)
+}
+
+// DecryptBatch opens many ciphertexts; as EncryptBatch.
+func (k *Key) DecryptBatch(ctx context.Context, items []Item) []Result {
+	return run(ctx, k, OpDecrypt, items, k.service.Decrypt)
+}
+
+// RewrapBatch wraps ciphertexts of this key anew under its newest version, and under another context where To differs. The
+// service does it without showing the plaintext where it can (Info().Rewrap); otherwise Key decrypts and encrypts. Results
+// are as those of EncryptBatch.
+func (k *Key) RewrapBatch(ctx context.Context, items []RewrapItem) []Result {
+	here, there := k.splitRewrap(items)
+	results := make([]Result, len(items))
+	if len(there) > 0 {
+		scatter(results, there, run(ctx, k, OpRewrap, pick(items, there), k.rewrapThere))
+	}
+	if len(here) > 0 {
+		scatter(results, here, k.rewrapHere(ctx, pick(items, here)))
+	}
+	return results
+}
+
+// splitRewrap tells what goes to the service. What run will refuse goes there too, lest it be opened first.
+func (k *Key) splitRewrap(items []RewrapItem) (here, there []int) {
+	_, can := k.service.(Rewrapper)
+	support := k.Info().Rewrap
+	for i, it := range items {
+		same, err := it.SameContext()
+		anywhere := can && (support == RewrapAnyContext || support == RewrapSameContext && same && err == nil)
+		if anywhere || it.validate() != nil {
+			there = append(there, i)
+		} else {
+			here = append(here, i)
+		}
+	}
+	return here, there
+}
+
+func (k *Key) rewrapThere(ctx context.Context, items []RewrapItem) []Result {
+	return k.service.(Rewrapper).Rewrap(ctx, items)
+}
+
+// rewrapHere decrypts and encrypts in this process.
+func (k *Key) rewrapHere(ctx context.Context, items []RewrapItem) []Result {
+	sources := make([]Item, len(items))
+	for i, it := range items {
+		sources[i] = it.Item
+	}
+	results := k.DecryptBatch(ctx, sources)
+	var opened []int
+	var targets []Item
+	for i, r := range results {
+		if r.Err == nil {
+			t := items[i].Target()
+			t.Data = r.Data
+			opened, targets = append(opened, i), append(targets, t)
+		}
+	}
+	if len(targets) > 0 {
+		scatter(results, opened, k.EncryptBatch(ctx, targets))
+	}
+	for _, t := range targets {
+		clear(t.Data)
+	}
+	return results
+}
+
+// pick returns the elements at the given indexes; scatter puts results back there.
+func pick[T any](all []T, indexes []int) []T {
+	picked := make([]T, len(indexes))
+	for n, i := range indexes {
+		picked[n] = all[i]
+	}
+	return picked
+}
+
+func scatter(results []Result, indexes []int, from []Result) {
+	for n, i := range indexes {
+		results[i] = from[n]
+		results[i].Ref = i
+	}
+}
+
+// Close releases what the service holds, for all Keys made from this one. A closed Key refuses every call; closing twice is
+// fine.
+func (k *Key) Close() error {
+	k.closeOnce.Do(func() {
+		k.closed.Store(true)
+		if c, ok := k.service.(io.Closer); ok {
+			k.closeErr = c.Close()
+		}
+	})
+	return k.closeErr
+}

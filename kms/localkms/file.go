@@ -1,0 +1,175 @@
+package localkms
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/rowseal/rowseal/kms"
+)
+
+// readKeyFile reads and checks a key's file. A symbolic link is followed, and what it leads to is checked.
+func readKeyFile(path, name string) (*keyFile, error) {
+	data, err := readPrivate(path, name)
+	defer clear(data)
+	if err != nil {
+		return nil, err
+	}
+	f, err := parseKeyFile(data, name)
+	if err != nil {
+		return nil, fmt.Errorf("localkms: %s: %w; it is left as it is: restore it from your backup: %w", path, err, ErrKeyFile)
+	}
+	return f, nil
+}
+
+func readPrivate(path, name string) ([]byte, error) {
+	info, err := os.Stat(path) // before opening: to open a pipe would wait for its writer
+	if err != nil {
+		return nil, fileError(path, name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("localkms: %s is not a regular file: %w", path, ErrKeyFile)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fileError(path, name, err)
+	}
+	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return nil, ioError(path, err)
+	}
+	if err := checkMode(path, info.Mode()); err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFileSize {
+		return nil, fmt.Errorf("localkms: %s has more than %d bytes, which no key file has: %w", path, maxFileSize, ErrKeyFile)
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(file, data); err != nil {
+		return data, ioError(path, err)
+	}
+	return data, nil
+}
+
+// checkMode refuses a file that others than its owner may use. Windows has no such bits: there the directory's ACL decides.
+func checkMode(path string, mode fs.FileMode) error {
+	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
+		return nil
+	}
+	return fmt.Errorf("localkms: %s has mode %#o, so that others may use the key; run: chmod 600 %s: %w",
+		path, mode.Perm(), path, kms.ErrAccessDenied)
+}
+
+func fileError(path, name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("localkms: no file %s: create the key with \"rowseal keys create %s\", or set $ROWSEAL_LOCAL_KEYS to "+
+			"the directory that has it: %w", path, name, kms.ErrKeyNotFound)
+	}
+	return ioError(path, err)
+}
+
+func ioError(path string, err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err // path is named already
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("localkms: %s: %w: %w", path, err, kms.ErrAccessDenied)
+	}
+	return fmt.Errorf("localkms: %s: %w: %w", path, err, kms.ErrUnavailable)
+}
+
+// add writes a new file, and fails where the name is taken.
+func (f *keyFile) add(path string) error { return f.write(path, os.Link) }
+
+// replace writes the file in place of the one that is there.
+func (f *keyFile) replace(path string) error { return f.write(path, os.Rename) }
+
+// write puts the file on disk, whole or not at all, through a temporary file beside it that place gives its name. When
+// it returns nil, both the content and the name have been synced. It is called with the directory locked.
+func (f *keyFile) write(path string, place func(from, to string) error) error {
+	data, err := f.encode()
+	if err != nil {
+		return fmt.Errorf("localkms: %s: %w: %w", path, err, kms.ErrInvalidRequest)
+	}
+	defer clear(data)
+	if len(data) > maxFileSize {
+		return fmt.Errorf("localkms: %s has no room for another version; create another key: %w", path, kms.ErrInvalidRequest)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Errorf("localkms: %s is a symbolic link, which a change would replace; make the change in the directory that "+
+			"it leads to: %w", path, kms.ErrInvalidRequest)
+	}
+	temporary, err := writeTemporary(filepath.Dir(path), data)
+	if err != nil {
+		return ioError(path, err)
+	}
+	defer os.Remove(temporary) // of a renamed file nothing is left to remove
+	if err := place(temporary, path); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return errExists(path)
+		}
+		return ioError(path, err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return ioError(path, err)
+	}
+	return nil
+}
+
+// writeTemporary returns the name of a new file with mode 0600 (os.CreateTemp) and data in it, synced. Its leading dot keeps
+// it out of List, should a process be killed here.
+func writeTemporary(dir string, data []byte) (name string, err error) {
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return f.Name(), err
+}
+
+// syncDir makes the names in a directory durable. Windows has no such call, and needs none on NTFS, which logs names.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes the directory and those above it that are missing, for their owner alone, each with its name on disk.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !isDir(dir) {
+		return ioError(dir, err)
+	}
+	if err := syncDir(parent); err != nil {
+		return ioError(parent, err)
+	}
+	return nil
+}
+
+// isDir is for a directory that another process made in the meantime.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

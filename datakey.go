@@ -1,0 +1,184 @@
+package rowseal
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+
+	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/lockbox"
+)
+
+// DataKey is the type of a key column (encrypted_kms_key): the row's data key, wrapped by the KMS as "v1:" and base64, and, once
+// a Model has opened or sealed the row, also unwrapped. It is a sql.Scanner and a driver.Valuer, and never calls a KMS by itself.
+//
+// The zero DataKey was never loaded. That is not NULL: writing it is refused with ErrUnsealed until Model.Seal has seen the
+// row, because a NULL over the wrapped key of a row loses the row.
+//
+// Copies share the unwrapped key, so that Wipe reaches them all; Scan and the methods that change the wrapped key make a DataKey
+// independent again. Reading a DataKey
+// from several goroutines is safe; Scan and the Model's methods change it and need the care of any struct field.
+type DataKey struct {
+	h *handle
+}
+
+// handle is a data key of one row. Only its opened part changes after it is made.
+type handle struct {
+	stored  column  // what the database held when the row was loaded
+	current column  // what would be written now
+	before  *handle // of a rewrapped key: the handle by which fields that were opened before the rewrap still open
+
+	mu     sync.RWMutex
+	opened *openedKey
+}
+
+// openedKey is an unwrapped data key.
+type openedKey struct {
+	box *lockbox.Box
+	row identity
+}
+
+// identity is what binds a data key, and the fields under it, to its row.
+type identity struct {
+	ec kms.Context // by the KMS
+	id string      // by BindRow, else ""
+}
+
+func (i identity) equal(j identity) bool { return i.id == j.id && maps.Equal(i.ec, j.ec) }
+
+// newOpenedKey does not keep secret: the caller clears it.
+func newOpenedKey(secret []byte, row identity) (*openedKey, error) {
+	if len(secret) != lockbox.KeySize {
+		return nil, fmt.Errorf("the wrapped key holds %d bytes and a data key has %d: %w", len(secret), lockbox.KeySize, ErrDecryptionFailed)
+	}
+	box, err := lockbox.New(secret, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &openedKey{box: box, row: row}, nil
+}
+
+func (h *handle) unwrapped() *openedKey {
+	if h == nil {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.opened
+}
+
+func (h *handle) keep(k *openedKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.opened = k
+}
+
+func (h *handle) forget() {
+	for ; h != nil; h = h.before {
+		h.keep(nil)
+	}
+}
+
+// Scan implements sql.Scanner for NULL, text and bytes.
+func (k *DataKey) Scan(src any) error {
+	c, err := scanColumn(src)
+	if err != nil {
+		return err
+	}
+	if len(c.text) > maxWrapped {
+		return fmt.Errorf("rowseal: a key column of %d bytes is too long for a wrapped key (at most %d): %w",
+			len(c.text), maxWrapped, kms.ErrInvalidRequest)
+	}
+	k.h = &handle{stored: c, current: c}
+	return nil
+}
+
+// Value implements driver.Valuer: the wrapped key as text, or as bytes if it was loaded as such; NULL; or ErrUnsealed for a
+// key that was neither loaded nor sealed.
+func (k DataKey) Value() (driver.Value, error) {
+	if k.h == nil {
+		return unsealed, fmt.Errorf("rowseal: the data key was neither loaded nor sealed; call Model.Seal before saving: %w", ErrUnsealed)
+	}
+	return k.h.current.value(), nil
+}
+
+// unsealed is the value that goes with ErrUnsealed. It is not nil, because GORM takes (nil, error) for NULL.
+const unsealed = "[unsealed]"
+
+// IsNull tells whether there is no wrapped key: NULL, or never loaded.
+func (k DataKey) IsNull() bool { return !k.current().filled() }
+
+// Wrapped returns the wrapped key as the key column holds it, "" if there is none. It is no secret without the KMS.
+func (k DataKey) Wrapped() string { return k.current().text }
+
+// Stored returns what the database held when the row was loaded: the wrapped key or "" for NULL, and whether the column was
+// loaded at all. Seal, Rewrap and Clear leave it as it is. An UPDATE that replaces the key compares the column with it, so
+// that it overwrites nobody else's key.
+func (k DataKey) Stored() (wrapped string, loaded bool) {
+	if k.h == nil {
+		return "", false
+	}
+	return k.h.stored.text, k.h.stored.kind != notLoaded
+}
+
+// Wipe forgets the unwrapped key, in all copies. Its bytes were overwritten when it was expanded for AES; the expanded key,
+// which Go's AES does not let us overwrite, is freed. Fields that Get has opened keep their plaintext: Model.Wipe forgets that
+// too.
+func (k DataKey) Wipe() {
+	k.h.forget()
+}
+
+func (k DataKey) current() column {
+	if k.h == nil {
+		return column{}
+	}
+	return k.h.current
+}
+
+// replace returns the key with another content, which remembers what the database holds.
+func (k DataKey) replace(current column, opened *openedKey) DataKey {
+	h := &handle{current: current, opened: opened}
+	if k.h != nil {
+		h.stored = k.h.stored
+	}
+	return DataKey{h}
+}
+
+// rewrapped returns the key wrapped anew, in the type that the column had.
+func (k DataKey) rewrapped(wrapped string, opened *openedKey) DataKey {
+	c := column{kind: isText, text: wrapped}
+	if k.h != nil && k.h.stored.kind == isBytes {
+		c.kind = isBytes
+	}
+	return k.replace(c, opened)
+}
+
+// GormDataType tells GORM the column's type.
+func (DataKey) GormDataType() string { return "text" }
+
+func (k DataKey) redacted() redacted {
+	switch {
+	case k.h.unwrapped() != nil:
+		return "[data key: opened]"
+	case k.current().filled():
+		return "[data key: wrapped]"
+	case k.h == nil:
+		return "[data key: not loaded]"
+	default:
+		return "[data key: null]"
+	}
+}
+
+// Format implements fmt.Formatter: every verb prints the state, never the content.
+func (k DataKey) Format(f fmt.State, _ rune) { k.redacted().format(f) }
+
+// LogValue implements slog.LogValuer with the state.
+func (k DataKey) LogValue() slog.Value { return k.redacted().logValue() }
+
+// MarshalText implements encoding.TextMarshaler, which encoding/json uses too, with the state.
+func (k DataKey) MarshalText() ([]byte, error) { return k.redacted().text() }
+
+// UnmarshalText refuses: a DataKey comes from a database.
+func (k *DataKey) UnmarshalText([]byte) error { return errNotFromText("DataKey") }

@@ -1,0 +1,245 @@
+package rowseal
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/rowseal/rowseal/kms"
+)
+
+// Model seals and opens the rows of one table, as structs of type T. The struct's fields of type DataKey and Sealed, and their
+// tags, say what is sealed:
+//
+//	type User struct {
+//		ID              int64
+//		EncryptedKMSKey rowseal.DataKey                                 // column encrypted_kms_key
+//		Email           rowseal.Sealed[string]                          // column email_ciphertext
+//		BornOn          rowseal.Sealed[time.Time] `rowseal:"type=date"` // column born_on_ciphertext
+//		KMSKeyPhone     rowseal.DataKey           `rowseal:"name=phone"` // column encrypted_kms_key_phone
+//		Phone           rowseal.Sealed[string]    `rowseal:"key=phone"`  // column phone_ciphertext
+//	}
+//
+// Tags have these options, with commas between them: column=NAME (else the tags db and gorm are asked, else the field's name in
+// snake case), name=NAME of a DataKey, and of a Sealed key=NAME, type=TYPE (a lockbox.Type), padding=BYTES, raw (no base64), and
+// ad=TEXT (associated data instead of the binding's). "-" hides a field. Embedded structs count as if their fields stood there.
+//
+// A Model is safe for concurrent use; a row is as safe as any struct. All methods take any number of rows, and handle those
+// that they can: the errors of the others are in a *BatchError.
+type Model[T any] struct {
+	*engine
+	layout *layout
+}
+
+// Options changes what NewModel assumes. The zero value is right for a new table.
+type Options struct {
+	// Model is the model_name of the default context: a literal or one {column}. "": the name of T. It stays with the data: a
+	// later change of the Go type's name needs it.
+	Model string
+	// PrimaryKey is the column of the primary key. "": id.
+	PrimaryKey string
+	// Binding tells what a field's ciphertext is bound to. A table that Rails reads has BindNone unless its code gives associated data.
+	Binding Binding
+	// Keys has options for key columns, by the key's name; "" is the key without a name.
+	Keys map[string]KeyOptions
+}
+
+// KeyOptions are those of one key column.
+type KeyOptions struct {
+	// Keyring is this key's own. nil: the Model's.
+	Keyring *Keyring
+	// KeyringFor chooses a keyring for each row, as for tenants with a KMS key each. It may ask the row for KeyringColumns.
+	KeyringFor func(Row) (*Keyring, error)
+	// KeyringColumns are the columns that KeyringFor uses.
+	KeyringColumns []string
+	// Context and Versions are those of KeyColumn.
+	Context  ContextRule
+	Versions map[int]ContextRule
+}
+
+// NewModel returns the Model of a table. It reads the tags of T and checks everything that can be checked without a row; a
+// struct that does not fit is refused here, with the field and the remedy. opts may be nil.
+func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	t := reflect.TypeFor[T]()
+	schema := &Schema{Table: table, Model: opts.Model, PrimaryKey: opts.PrimaryKey, Binding: opts.Binding}
+	if schema.Model == "" {
+		schema.Model = t.Name()
+	}
+	if schema.PrimaryKey == "" {
+		schema.PrimaryKey = "id"
+	}
+	l, err := newLayout(t, schema)
+	if err != nil {
+		return nil, err
+	}
+	if schema.Model == "" {
+		return nil, schema.invalid("%s has no name for the context's model_name; give one in Options.Model", t)
+	}
+	if err := applyKeyOptions(schema, opts.Keys); err != nil {
+		return nil, err
+	}
+	e, err := newEngine(schema, ring, opts.Keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.checkColumns(e); err != nil {
+		return nil, err
+	}
+	return &Model[T]{engine: e, layout: l}, nil
+}
+
+func applyKeyOptions(s *Schema, options map[string]KeyOptions) error {
+	for name, o := range options {
+		i := slices.IndexFunc(s.Keys, func(k KeyColumn) bool { return k.Name == name })
+		if i < 0 {
+			return s.invalid("options for the key %q, which no field has; name one of %s", name, s.keyNames())
+		}
+		s.Keys[i].Context, s.Keys[i].Versions = o.Context, o.Versions
+	}
+	return nil
+}
+
+// checkColumns finds columns that contexts and keyrings use and the struct lacks.
+func (l *layout) checkColumns(e *engine) error {
+	for i, k := range l.schema.Keys {
+		columns := slices.Clone(e.rings[i].columns)
+		if l.schema.Binding == BindRow {
+			columns = append(columns, l.schema.PrimaryKey)
+		}
+		for _, rule := range k.rules(l.schema) {
+			columns = append(columns, rule.columns()...)
+		}
+		for _, c := range columns {
+			if l.plain[c] == nil || l.twice[c] {
+				return l.schema.invalid("%s needs column %s for its context, binding or keyring, and the struct has no such field that is not sealed, "+
+					"or two of them; mend that, or give a Context in Options.Keys", k.Column, c)
+			}
+		}
+	}
+	return nil
+}
+
+// Schema returns a copy of what the Model knows of the table.
+func (m *Model[T]) Schema() Schema {
+	s := *m.schema
+	s.Keys, s.Fields = slices.Clone(s.Keys), slices.Clone(s.Fields)
+	return s
+}
+
+// Seal seals every value that was set, before the row is saved. A row without a data key gets a new one, wrapped by the KMS; a
+// row that has one keeps it, which needs the right to decrypt unless it is open already. New keys of all rows go to the KMS in
+// one batch a KMS key, and rows with nothing set cost no request. After an error a row is as it was, and saving it is refused
+// with ErrUnsealed.
+func (m *Model[T]) Seal(ctx context.Context, rows ...*T) error {
+	return m.seal(ctx, m.records(rows))
+}
+
+// SealSlice is Seal for a slice of structs.
+func (m *Model[T]) SealSlice(ctx context.Context, rows []T) error {
+	return m.Seal(ctx, pointers(rows)...)
+}
+
+// Open unwraps the data keys of rows that were loaded, in one batch a KMS key, so that Get works on their fields. Keys that
+// are open already, or have only NULL under them, cost no request. Each field is opened when Get first asks for it.
+func (m *Model[T]) Open(ctx context.Context, rows ...*T) error {
+	return m.open(ctx, m.records(rows))
+}
+
+// OpenSlice is Open for a slice of structs.
+func (m *Model[T]) OpenSlice(ctx context.Context, rows []T) error {
+	return m.Open(ctx, pointers(rows)...)
+}
+
+// Rewrap wraps the rows' data keys anew, with the newest version of the keyring's first KMS key. Fields and files stay as they
+// are. The row is to be saved with an UPDATE of the key column that compares it with DataKey.Stored.
+func (m *Model[T]) Rewrap(ctx context.Context, rows ...*T) error {
+	return m.rewrap(ctx, m.records(rows))
+}
+
+// Clear forgets the data keys and everything sealed under them, and leaves NULL, so that values can be set and sealed anew
+// without the right to decrypt. Save such a row with one statement that writes the key column and every column sealed under
+// it: what is not set again is NULL. DataKey.Stored still tells what the row held.
+func (m *Model[T]) Clear(rows ...*T) {
+	m.clear(m.records(rows))
+}
+
+// Wipe forgets the unwrapped data keys and the opened values: the row is as it was loaded. A value that was set and is not
+// sealed stays.
+func (m *Model[T]) Wipe(rows ...*T) {
+	m.wipe(m.records(rows))
+}
+
+// Only returns a Model that sees only the keys with these names (or key columns), and what is sealed under them. Others are
+// neither opened nor sealed, and need no rights. A name that no key has is an error of the methods that return one.
+func (m *Model[T]) Only(keys ...string) *Model[T] {
+	return &Model[T]{engine: m.engine.only(keys), layout: m.layout}
+}
+
+// Sealer returns the part of a Model that writes. There is no way to open with it, and none of its requests to a KMS decrypts.
+func (m *Model[T]) Sealer() *Sealer[T] {
+	return &Sealer[T]{model: &Model[T]{engine: m.sealer(), layout: m.layout}}
+}
+
+// Sealer seals the rows of one table and cannot open them.
+type Sealer[T any] struct {
+	model *Model[T]
+}
+
+// Seal is Model.Seal. A row that has a data key must be cleared first.
+func (s *Sealer[T]) Seal(ctx context.Context, rows ...*T) error { return s.model.Seal(ctx, rows...) }
+
+// SealSlice is Model.SealSlice.
+func (s *Sealer[T]) SealSlice(ctx context.Context, rows []T) error {
+	return s.model.SealSlice(ctx, rows)
+}
+
+// Clear is Model.Clear.
+func (s *Sealer[T]) Clear(rows ...*T) { s.model.Clear(rows...) }
+
+// Only is Model.Only.
+func (s *Sealer[T]) Only(keys ...string) *Sealer[T] { return &Sealer[T]{model: s.model.Only(keys...)} }
+
+// records are the rows as the engine sees them.
+func (m *Model[T]) records(rows []*T) []record {
+	records := make([]record, len(rows))
+	for i, row := range rows {
+		if row != nil {
+			records[i] = structRow{m.layout, reflect.ValueOf(row).Elem()}
+		}
+	}
+	return records
+}
+
+func pointers[T any](rows []T) []*T {
+	all := make([]*T, len(rows))
+	for i := range rows {
+		all[i] = &rows[i]
+	}
+	return all
+}
+
+// structRow is a row in a struct.
+type structRow struct {
+	*layout
+	v reflect.Value
+}
+
+func (r structRow) value(column string) (any, error) {
+	path, ok := r.plain[column]
+	if !ok {
+		return nil, fmt.Errorf("no field for column %s: %w", column, kms.ErrInvalidRequest)
+	}
+	return r.v.FieldByIndex(path).Interface(), nil
+}
+
+func (r structRow) key(i int) *DataKey {
+	return r.v.FieldByIndex(r.keys[i]).Addr().Interface().(*DataKey)
+}
+
+func (r structRow) field(i int) (sealedColumn, any) {
+	return r.v.FieldByIndex(r.fields[i]).Addr().Interface().(sealedColumn), r.codecs[i]
+}

@@ -1,0 +1,187 @@
+package rowseal
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+
+	"github.com/rowseal/rowseal/lockbox"
+)
+
+// Sealed is the type of a sealed column (email_ciphertext): a value of type T that the database sees only as a ciphertext in
+// Lockbox's format (https://github.com/ankane/lockbox). It is a sql.Scanner and a driver.Valuer, and opens nothing by itself.
+//
+// A Sealed is NULL (also the zero value), sealed (loaded), opened (by Model.Open), or set (by Set, until Model.Seal). T is a
+// string, []byte, bool, an integer, a float, a time.Time, or a type made of one of them.
+//
+// Nothing prints the plaintext but Get and Ptr: fmt, log/slog, encoding/json, errors and test diffs see the state, and writing
+// a value that is set and not sealed is refused with ErrUnsealed. Reading a Sealed from several goroutines is safe; Set, Scan
+// and the Model's methods change it and need the care of any struct field. Copies are independent.
+type Sealed[T any] struct {
+	c *cell[T] // never changed, only replaced; nil: NULL
+}
+
+// cell is the content of a Sealed: a ciphertext, a plaintext, or both.
+type cell[T any] struct {
+	ciphertext column
+	plain      func() (T, error) // nil: not opened. A closure, because printers and test diffs follow fields.
+	set        bool              // plain is not in ciphertext yet
+}
+
+// Set sets a value to be sealed. A nil []byte is NULL, as database/sql has it; other slices are copied.
+func (s *Sealed[T]) Set(v T) {
+	if reflect.TypeFor[T]().Kind() == reflect.Slice {
+		slice := reflect.ValueOf(v)
+		if slice.IsNil() {
+			s.SetNull()
+			return
+		}
+		v = reflect.AppendSlice(reflect.MakeSlice(slice.Type(), 0, slice.Len()), slice).Interface().(T)
+	}
+	s.c = &cell[T]{set: true, plain: func() (T, error) { return v, nil }}
+}
+
+// SetNull sets NULL, which needs no sealing.
+func (s *Sealed[T]) SetNull() { s.c = &cell[T]{ciphertext: column{kind: isNull}} }
+
+// IsNull tells whether there is no value.
+func (s Sealed[T]) IsNull() bool {
+	return !s.isSet() && s.sealed().isNone()
+}
+
+// Get returns the value. NULL is T's zero value and no error; a sealed value that no Model.Open has opened is ErrNotOpened; one
+// that does not open is ErrDecryptionFailed in an *Error that tells the place. A slice belongs to the Sealed: do not change it.
+func (s Sealed[T]) Get() (T, error) {
+	var zero T
+	switch {
+	case s.IsNull():
+		return zero, nil
+	case s.c.plain == nil:
+		return zero, fmt.Errorf("rowseal: the value is sealed; call Model.Open first: %w", ErrNotOpened)
+	default:
+		return s.c.plain()
+	}
+}
+
+// Ptr is Get with nil for NULL.
+func (s Sealed[T]) Ptr() (*T, error) {
+	v, err := s.Get()
+	if err != nil || s.IsNull() {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// Ciphertext returns what the column holds: base64, or raw bytes where the column is declared raw; "" for NULL and for a value
+// that is not sealed yet.
+func (s Sealed[T]) Ciphertext() string { return s.sealed().text }
+
+// Scan implements sql.Scanner for NULL, text and bytes. It opens nothing.
+func (s *Sealed[T]) Scan(src any) error {
+	c, err := scanColumn(src)
+	if err != nil {
+		return err
+	}
+	s.c = &cell[T]{ciphertext: c}
+	return nil
+}
+
+// Value implements driver.Valuer: the ciphertext (text, or bytes where the column is declared raw or was loaded as such), NULL,
+// or ErrUnsealed for a value that is set and not sealed.
+func (s Sealed[T]) Value() (driver.Value, error) {
+	if s.isSet() {
+		return unsealed, fmt.Errorf("rowseal: the value is not sealed; call Model.Seal before saving: %w", ErrUnsealed)
+	}
+	return s.sealed().value(), nil
+}
+
+func (s Sealed[T]) sealed() column {
+	if s.c == nil {
+		return column{}
+	}
+	return s.c.ciphertext
+}
+
+// GormDataType tells GORM the column's type; a raw column needs its own (`gorm:"type:bytea"`).
+func (Sealed[T]) GormDataType() string { return "text" }
+
+func (s Sealed[T]) redacted() redacted {
+	switch {
+	case s.IsNull():
+		return "[null]"
+	case s.c.set:
+		return unsealed
+	case s.c.plain != nil:
+		return "[opened]"
+	default:
+		return "[sealed]"
+	}
+}
+
+// Format implements fmt.Formatter: every verb prints the state, never the content.
+func (s Sealed[T]) Format(f fmt.State, _ rune) { s.redacted().format(f) }
+
+// LogValue implements slog.LogValuer with the state.
+func (s Sealed[T]) LogValue() slog.Value { return s.redacted().logValue() }
+
+// MarshalText implements encoding.TextMarshaler, which encoding/json uses too, with the state.
+func (s Sealed[T]) MarshalText() ([]byte, error) { return s.redacted().text() }
+
+// UnmarshalText refuses: use Set.
+func (s *Sealed[T]) UnmarshalText([]byte) error { return errNotFromText("Sealed value; use Set") }
+
+// sealedColumn is a *Sealed[T] to a Model, which does not know T. codec is what newCodec returned.
+type sealedColumn interface {
+	newCodec(lockbox.Type) (codec any, err error)
+	isSet() bool
+	unopened() bool
+	sealed() column
+	plaintext(codec any) ([]byte, error)
+	adopt(ciphertext column)
+	attach(codec any, open opener)
+	forget()
+	SetNull()
+}
+
+func (s *Sealed[T]) newCodec(t lockbox.Type) (any, error) { return lockbox.CodecOf[T](t) }
+
+func (s Sealed[T]) isSet() bool { return s.c != nil && s.c.set }
+
+func (s *Sealed[T]) unopened() bool { return s.c != nil && s.c.plain == nil }
+
+// plaintext returns the bytes to seal of a value that is set.
+func (s *Sealed[T]) plaintext(codec any) ([]byte, error) {
+	v, err := s.c.plain()
+	if err != nil {
+		return nil, err
+	}
+	return codec.(lockbox.Codec[T]).Append(nil, v)
+}
+
+// adopt files the ciphertext of a value that was set; the value stays opened.
+func (s *Sealed[T]) adopt(ciphertext column) {
+	s.c = &cell[T]{ciphertext: ciphertext, plain: s.c.plain}
+}
+
+// attach lets Get open the ciphertext, once, when it is first asked.
+func (s *Sealed[T]) attach(codec any, open opener) {
+	s.c = &cell[T]{ciphertext: s.c.ciphertext, plain: sync.OnceValues(func() (v T, err error) {
+		err = open(func(plaintext []byte) error {
+			v, err = codec.(lockbox.Codec[T]).Decode(plaintext)
+			return err
+		})
+		return v, err
+	})}
+}
+
+// opener opens one ciphertext, hands the plaintext to decode, and puts the place into whichever error comes up.
+type opener func(decode func(plaintext []byte) error) error
+
+// forget closes what was opened. A value that is set and not sealed has no other place, and stays.
+func (s *Sealed[T]) forget() {
+	if s.c != nil && !s.c.set {
+		s.c = &cell[T]{ciphertext: s.c.ciphertext}
+	}
+}

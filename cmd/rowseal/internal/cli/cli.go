@@ -1,0 +1,183 @@
+// Package cli is the command line: it parses, calls the library, and prints. Everything that it can do, a Go program can do.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/rowseal/rowseal/kms"
+	_ "github.com/rowseal/rowseal/kms/localkms"
+	"github.com/rowseal/rowseal/kms/testkms"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Main carries out one command line and returns the exit code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &output{Writer: stdout}
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(out)
+	root.SetErr(stderr)
+	ran, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = out.err
+	}
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "error:", message(ctx, err))
+	if usage := (usageError{}); errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "See '%s --help'.\n", ran.CommandPath())
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// message leaves out the package's name, with which errors begin: here it tells nothing.
+func message(ctx context.Context, err error) string {
+	text := err.Error()
+	for _, pkg := range []string{"rowseal: ", "kms: ", "localkms: "} {
+		text = strings.TrimPrefix(text, pkg)
+	}
+	if ctx.Err() != nil {
+		return "interrupted: " + text
+	}
+	return text
+}
+
+// output remembers the first error, so that nobody who prints has to look.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// isTerminal takes what cobra has for standard input or output.
+func isTerminal(stream any) bool {
+	if o, ok := stream.(*output); ok {
+		stream = o.Writer
+	}
+	f, ok := stream.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+func newRoot() *cobra.Command {
+	root := group("rowseal", "Per-record envelope encryption for database rows",
+		`Rowseal seals database rows, each under a data key of its own, which a key management service (KMS) wraps.
+
+Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong.`,
+		newDemo(), newEncrypt(), newDecrypt(), newKeys(), newVersion(), newCompletion())
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpCommand(newHelp())
+	root.SetFlagErrorFunc(flagError)
+	root.PersistentFlags().BoolP("help", "h", false, "") // one for all commands; usageTemplate leaves it out
+	return root
+}
+
+// group is a command that only has subcommands.
+func group(name, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   name + " COMMAND",
+		Short: short,
+		Long:  long,
+		Args:  cobra.ArbitraryArgs,
+		RunE:  needsCommand,
+
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+func needsCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	const unknown = "there is no command %q in '%s'"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef(unknown+"; did you mean %s?", args[0], cmd.CommandPath(), strings.Join(near, " or "))
+	}
+	return usagef(unknown, args[0], cmd.CommandPath())
+}
+
+// takes refuses more or fewer arguments than a command has use for.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if least <= len(args) && len(args) <= most {
+			return nil
+		}
+		want := count(most, "argument")
+		if least < most {
+			want = "at most " + want
+		}
+		return usagef("'%s' takes %s, not %d", cmd.CommandPath(), want, len(args))
+	}
+}
+
+// flagError keeps back what may be a secret that begins with "-": only the names of long flags are repeated.
+func flagError(_ *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var malformed *pflag.InvalidSyntaxError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" || errors.As(err, &malformed) {
+		return usagef(`an argument begins with "-" and is no flag; write "--" before it if it is meant so`)
+	}
+	return usageError{err}
+}
+
+// openKey opens a key by its id, and warns about the test key.
+func openKey(cmd *cobra.Command, id string) (*kms.Key, error) {
+	switch {
+	case id == testkms.ID || id == testkms.EncryptOnlyID:
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is for tests: whoever sees what it wraps can read it\n", id)
+	case !strings.HasPrefix(id, "local/"):
+		if scheme, _, isURL := strings.Cut(id, "://"); isURL {
+			id = scheme + "://…" // the rest may hold a password
+		}
+		return nil, usagef("key id %q: this program opens local/NAME, and for tests %s", id, testkms.ID)
+	}
+	key, err := kms.Open(cmd.Context(), id, nil)
+	if err != nil {
+		return nil, usageError{err} // no request has been made: the id itself is wrong
+	}
+	return key, nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

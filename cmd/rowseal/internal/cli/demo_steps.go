@@ -1,0 +1,328 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/kms"
+)
+
+// demoUser is a row of the demo's table.
+type demoUser struct {
+	ID              int64
+	Name            string
+	EncryptedKMSKey rowseal.DataKey
+	Email           rowseal.Sealed[string]
+	BornOn          rowseal.Sealed[time.Time] `rowseal:"type=date"`
+}
+
+const (
+	createUsers = `CREATE TABLE users (
+    id                 INTEGER PRIMARY KEY,
+    name               TEXT NOT NULL,
+    encrypted_kms_key  TEXT,
+    email_ciphertext   TEXT,
+    born_on_ciphertext TEXT)`
+	insertUser  = `INSERT INTO users VALUES (?, ?, ?, ?, ?)`
+	selectUsers = `SELECT id, name, encrypted_kms_key, email_ciphertext, born_on_ciphertext FROM users ORDER BY id`
+	copyUser    = `INSERT INTO users SELECT ?, ?, encrypted_kms_key, email_ciphertext, born_on_ciphertext FROM users WHERE id = ?`
+	deleteUser  = `DELETE FROM users WHERE id = ?`
+	// Both updates compare the key column with what was loaded, so that no other writer's row is overwritten.
+	updateSealed = `UPDATE users SET encrypted_kms_key = ?, email_ciphertext = ?, born_on_ciphertext = ?
+    WHERE id = ? AND encrypted_kms_key = ?`
+	updateKey = `UPDATE users SET encrypted_kms_key = ? WHERE id = ? AND encrypted_kms_key = ?`
+)
+
+func (d *demo) setUp(ctx context.Context) error {
+	d.begin("A master key and a table", `A master key wraps the data keys of rows. In production it is in a KMS and never
+		leaves it. Here it is a file, so that nothing has to be set up. The table has a column for the wrapped data key, and one
+		for each sealed field.`)
+	if err := d.store.Create("demo"); err != nil {
+		return err
+	}
+	service, err := d.store.Open("demo")
+	if err != nil {
+		return err
+	}
+	observer := kms.ObserverFunc(func(_ context.Context, e kms.Event) { d.events = append(d.events, e) })
+	key := kms.NewKey(service, &kms.KeyOptions{Observers: []kms.Observer{observer}})
+	ring, err := rowseal.NewKeyring(rowseal.Version{Number: 1, Key: key})
+	if err != nil {
+		return err
+	}
+	if d.users, err = rowseal.NewModel[demoUser]("users", ring, &rowseal.Options{Model: "User"}); err != nil {
+		return err
+	}
+	d.show("key    %s in %s", key.ID(), filepath.Join(d.dir, "keys", "demo.json"))
+	d.show("table  users in %s", filepath.Join(d.dir, "users.sqlite3"))
+	_, err = d.db.ExecContext(ctx, createUsers)
+	return err
+}
+
+func (d *demo) seal(ctx context.Context) error {
+	d.begin("Seal", `Three people are saved. Each row gets 32 random bytes, its data key, under which its fields are sealed on this
+		machine. One request wraps the three data keys and tells the master key which row each of them belongs to.`)
+	people := []struct {
+		name, email string
+		born        time.Time
+	}{
+		{"Ada", "ada@example.org", date(1815, time.December, 10)},
+		{"Grace", "grace@example.org", date(1906, time.December, 9)},
+		{"Katherine", "katherine@example.org", date(1918, time.August, 26)},
+	}
+	rows := make([]demoUser, len(people))
+	for i, p := range people {
+		rows[i] = demoUser{ID: int64(i + 1), Name: p.name}
+		rows[i].Email.Set(p.email)
+		rows[i].BornOn.Set(p.born)
+		d.show("%d  %-9s  %-21s  %s", i+1, p.name, p.email, p.born.Format(time.DateOnly))
+	}
+	if err := d.users.SealSlice(ctx, rows); err != nil {
+		return err
+	}
+	for _, u := range rows {
+		if err := d.change(ctx, insertUser, u.ID, u.Name, u.EncryptedKMSKey, u.Email, u.BornOn); err != nil {
+			return err
+		}
+	}
+	d.cost()
+	return nil
+}
+
+func date(year int, month time.Month, day int) time.Time {
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
+func (d *demo) showStored(ctx context.Context) error {
+	d.begin("What is stored", `This is row 1 as the database and its backups hold it, and all that their thief gets:`)
+	var id, name, key, email, born string
+	if err := d.db.QueryRowContext(ctx, selectUsers).Scan(&id, &name, &key, &email, &born); err != nil {
+		return err
+	}
+	d.show("id                  %s", id)
+	d.show("name                %s", name)
+	d.show("encrypted_kms_key   %s", shorten(key))
+	d.show("email_ciphertext    %s", shorten(email))
+	d.show("born_on_ciphertext  %s", shorten(born))
+	return nil
+}
+
+func (d *demo) open(ctx context.Context) error {
+	d.begin("Open", `Rows are loaded sealed, and nothing opens by itself: a row that nobody asked for is in no log. One call opens the
+		rows it is given, with one request that names each of them.`)
+	rows, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	d.show("loaded  %+v", *rows[0])
+	fmt.Fprintln(d.out)
+	if err := d.users.Open(ctx, rows...); err != nil {
+		return err
+	}
+	for _, u := range rows {
+		email, emailErr := u.Email.Get()
+		born, bornErr := u.BornOn.Get()
+		if err := errors.Join(emailErr, bornErr); err != nil {
+			return err
+		}
+		d.show("opened  %d  %-9s  %-21s  %s", u.ID, u.Name, email, born.Format(time.DateOnly))
+	}
+	d.cost()
+	return nil
+}
+
+func (d *demo) load(ctx context.Context) ([]*demoUser, error) {
+	found, err := d.db.QueryContext(ctx, selectUsers)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	var rows []*demoUser
+	for found.Next() {
+		u := new(demoUser)
+		if err := found.Scan(&u.ID, &u.Name, &u.EncryptedKMSKey, &u.Email, &u.BornOn); err != nil {
+			return nil, err
+		}
+		rows = append(rows, u)
+	}
+	return rows, found.Err()
+}
+
+// change carries out a statement that must change one row.
+func (d *demo) change(ctx context.Context, statement string, args ...any) error {
+	result, err := d.db.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n != 1 {
+		err = fmt.Errorf("the statement changed %s, not one", count(int(n), "row"))
+	}
+	return err
+}
+
+func (d *demo) stealRow(ctx context.Context) error {
+	d.begin("A stolen row", `Mallory can write to the database. She copies what is stored of Ada, wrapped data key included, into a row 66
+		of her own, and has the application open it. The master key is told that it is row 66, and refuses.`)
+	if err := d.change(ctx, copyUser, 66, "Mallory", 1); err != nil {
+		return err
+	}
+	rows, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	err = d.users.Open(ctx, rows...)
+	if !errors.Is(err, rowseal.ErrDecryptionFailed) {
+		return fmt.Errorf("the stolen row was not refused (%v)", err)
+	}
+	d.refused(err)
+	fmt.Fprintln(d.out)
+	intact := rows[:len(rows)-1]
+	for _, u := range intact {
+		if _, err := u.Email.Get(); err != nil {
+			return err
+		}
+	}
+	d.show("The other %s of the same call are open.", count(len(intact), "row"))
+	return d.change(ctx, deleteUser, 66)
+}
+
+func (d *demo) sealOnly(ctx context.Context) error {
+	d.begin("Write without the right to read", `A service that takes in e-mail addresses need not be able to read them. It gets a
+		Sealer, which cannot open, and a KMS can refuse it the right besides. Grace's row has a data key, which would have to be
+		opened to seal a new address under it:`)
+	rows, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	grace, sealer := rows[1], d.users.Sealer()
+	grace.Email.Set("hopper@example.org")
+	err = sealer.Seal(ctx, grace)
+	if !errors.Is(err, kms.ErrAccessDenied) {
+		return fmt.Errorf("the sealer was not refused the row's data key (%v)", err)
+	}
+	d.refused(err)
+	fmt.Fprintln(d.out)
+	d.say("So it clears the row and seals all of its fields, under a new data key:")
+	fmt.Fprintln(d.out)
+
+	sealer.Clear(grace)
+	grace.Email.Set("hopper@example.org")
+	grace.BornOn.Set(date(1906, time.December, 9))
+	if err := sealer.Seal(ctx, grace); err != nil {
+		return err
+	}
+	stored, _ := grace.EncryptedKMSKey.Stored()
+	if err := d.change(ctx, updateSealed, grace.EncryptedKMSKey, grace.Email, grace.BornOn, grace.ID, stored); err != nil {
+		return err
+	}
+	d.show("%d  %-9s  %s", grace.ID, grace.Name, "hopper@example.org")
+	d.cost()
+	return nil
+}
+
+func (d *demo) rotate(ctx context.Context) error {
+	d.begin("A new version of the master key", `Rewrapping wraps each data key anew, with the new version, and touches no field. It is safe
+		beside a running application: an UPDATE changes a row only if its wrapped key is still the one that was read.`)
+	version, err := d.store.Rotate("demo")
+	if err != nil {
+		return err
+	}
+	rows, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	before := rows[0].EncryptedKMSKey.Wrapped()
+	if err := d.users.Rewrap(ctx, rows...); err != nil {
+		return err
+	}
+	for _, u := range rows {
+		stored, _ := u.EncryptedKMSKey.Stored()
+		if err := d.change(ctx, updateKey, u.EncryptedKMSKey, u.ID, stored); err != nil {
+			return err
+		}
+	}
+	d.show("local/demo now wraps with version %d; version %d still opens", version, version-1)
+	d.show("row 1, before  %s", shorten(before))
+	d.show("row 1, after   %s", shorten(rows[0].EncryptedKMSKey.Wrapped()))
+	d.cost()
+	return nil
+}
+
+func (d *demo) switchOff(ctx context.Context) error {
+	d.begin("The switch", `After a break-in, disabling the master key stops every read, on every server, at once. Nothing is lost: enabled
+		again, it opens all rows.`)
+	rows, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.store.Disable("demo"); err != nil {
+		return err
+	}
+	err = d.users.Open(ctx, rows[0])
+	if !errors.Is(err, kms.ErrKeyDisabled) {
+		return fmt.Errorf("the disabled key was not refused (%v)", err)
+	}
+	d.refused(err)
+	fmt.Fprintln(d.out)
+	if err := d.store.Enable("demo"); err != nil {
+		return err
+	}
+	if err := d.users.Open(ctx, rows...); err != nil {
+		return err
+	}
+	d.show("Enabled again: all %s open.", count(len(rows), "row"))
+	return nil
+}
+
+func (d *demo) showLog(context.Context) error {
+	d.begin("The log", `Each call was observed, the refused ones too. A KMS keeps such a log where the application cannot change it.`)
+	d.show("%-8s %8s  %-33s  %s", "call", "requests", "rows", "result")
+	for _, e := range d.events {
+		d.show("%-8s %8d  %-33s  %s", e.Op, e.Requests, eventRows(e), eventResult(e))
+	}
+	return nil
+}
+
+func eventRows(e kms.Event) string {
+	var ids []string
+	for _, c := range e.Contexts {
+		ids = append(ids, c["model_name"]+" "+c["model_id"])
+	}
+	return strings.Join(ids, ", ")
+}
+
+func eventResult(e kms.Event) string {
+	switch e.Failed {
+	case 0:
+		return "ok"
+	case len(e.Contexts):
+		return "refused"
+	}
+	return fmt.Sprintf("%d of %d refused", e.Failed, len(e.Contexts))
+}
+
+func (d *demo) whatNext(ctx context.Context) error {
+	rows, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(d.out)
+	d.heading("Try it yourself", "-")
+	d.say(`The first decrypt prints the data key of row 1. The second claims to be row 2, and is refused. Where rowseal is not
+		installed, "go run ./cmd/rowseal" in the checkout does the same.`)
+	fmt.Fprintf(d.out, `
+    export ROWSEAL_LOCAL_KEYS=%s KMS_KEY_ID=local/demo
+    rowseal keys check local/demo
+    wrapped=%s
+    rowseal decrypt --base64 --context model_name=User --context model_id=1 "$wrapped"
+    rowseal decrypt --base64 --context model_name=User --context model_id=2 "$wrapped"
+    rm -r %s    # when you have seen enough
+`, shellQuote(filepath.Join(d.dir, "keys")), rows[0].EncryptedKMSKey.Wrapped(), shellQuote(d.dir))
+	return nil
+}

@@ -18,8 +18,8 @@ import (
 // row, because a NULL over the wrapped key of a row loses the row.
 //
 // Copies share the unwrapped key, so that Wipe reaches them all; Scan and the methods that change the wrapped key make a DataKey
-// independent again. Reading a DataKey
-// from several goroutines is safe; Scan and the Model's methods change it and need the care of any struct field.
+// independent again. Reading a DataKey from several goroutines is safe; Scan and the Model's methods change it and need the
+// care of any struct field.
 type DataKey struct {
 	h *handle
 }

@@ -149,6 +149,9 @@ func (e *engine) each(records []record, visit func(*rowKey) error) []*rowKey {
 	return all
 }
 
+// hintClear is for those who have no right to open.
+const hintClear = "to seal under the data key that the row has needs the right to decrypt; after Model.Clear it gets a new one"
+
 // seal: collect what was set, get the data keys, seal, and only then change the rows.
 func (e *engine) seal(ctx context.Context, records []record) error {
 	if e.err != nil {
@@ -161,7 +164,7 @@ func (e *engine) seal(ctx context.Context, records []record) error {
 		case k.err == nil:
 			k.err = k.sealValues()
 		case errors.Is(k.err, kms.ErrAccessDenied) && !k.fresh:
-			k.err = fmt.Errorf("%w (to seal under the data key that the row has needs the right to decrypt; after Model.Clear it gets a new one)", k.err)
+			k.err = fmt.Errorf("%w (%s)", k.err, hintClear)
 		}
 	}
 	failed := failedRows(work)
@@ -296,7 +299,7 @@ func staysEmpty(text []byte, f Field) bool { return len(text) == 0 && f.Format.P
 func (k *rowKey) refuseOrphans() error {
 	for _, i := range k.fieldsOf[k.key] {
 		cell, _ := k.rec.field(i)
-		if !cell.isSet() && cell.sealed().filled() {
+		if cell.sealed().filled() {
 			return k.orphan(i)
 		}
 	}
@@ -377,7 +380,7 @@ func (k *rowKey) planOpen() (err error) {
 	}
 	for _, i := range k.fieldsOf[k.key] {
 		cell, _ := k.rec.field(i)
-		if cell.isSet() || !cell.sealed().filled() {
+		if !cell.sealed().filled() {
 			continue
 		}
 		if k.dk.IsNull() {
@@ -394,7 +397,7 @@ func (k *rowKey) planOpen() (err error) {
 func (k *rowKey) attach() {
 	for _, i := range k.fieldsOf[k.key] {
 		cell, codec := k.rec.field(i)
-		if cell.isSet() || cell.sealed().isNone() {
+		if cell.sealed().isNone() {
 			continue
 		}
 		if k.job != nil || cell.unopened() {

@@ -56,6 +56,10 @@ func (b *batches[I]) each(call func(*kms.Key, []I) []kms.Result, done func(*job,
 func wrapAll(ctx context.Context, jobs []*job) {
 	var b batches[kms.Item]
 	for _, j := range jobs {
+		if len(j.ring.versions) == 0 {
+			j.err = fmt.Errorf("the keyring has no version; make it with NewKeyring: %w", kms.ErrInvalidRequest)
+			continue
+		}
 		v := j.ring.versions[0]
 		j.version = v.Number
 		if j.ec, j.err = j.context(v.Number); j.err == nil {

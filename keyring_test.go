@@ -303,3 +303,16 @@ func TestAModelsRewrapLeavesTheFieldsAndOpensWithTheNewVersion(t *testing.T) {
 	must(t, now.Rewrap(t.Context(), u)) // nothing to rewrap
 	refuses(t, "a key that was never loaded", values(u)["EncryptedKMSKey"])
 }
+
+func TestTheZeroKeyringSaysWhatItLacks(t *testing.T) {
+	var ring rowseal.Keyring
+	if _, err := ring.Encrypt(t.Context(), []byte("x"), nil); !errors.Is(err, kms.ErrInvalidRequest) {
+		t.Errorf("Encrypt: %v", err)
+	}
+	if _, err := ring.Decrypt(t.Context(), "v1:eA==", nil); !errors.Is(err, rowseal.ErrVersionNotActive) {
+		t.Errorf("Decrypt: %v", err)
+	}
+	if _, err := ring.Rewrap(t.Context(), "v1:eA==", nil, nil); !errors.Is(err, rowseal.ErrVersionNotActive) {
+		t.Errorf("Rewrap: %v", err)
+	}
+}

@@ -90,6 +90,11 @@ type (
 		EncryptedKMSKey rowseal.DataKey
 		email           rowseal.Sealed[string] //lint:ignore U1000 it is here to be refused
 	}
+	generic[T any] struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Value           rowseal.Sealed[T]
+	}
 	noKey    struct{ Email rowseal.Sealed[string] }
 	noFields struct{ EncryptedKMSKey rowseal.DataKey }
 	emptyKey struct {
@@ -158,6 +163,7 @@ func TestAStructThatDoesNotFitIsRefusedWithFieldAndRemedy(t *testing.T) {
 			EncryptedKMSKey rowseal.DataKey
 			Email           rowseal.Sealed[string]
 		}](ring), `give one in Options.Model`},
+		{refused[generic[string]](ring), `generic[string] has no name that can be the context's model_name; give one in Options.Model`},
 		{refused[wrongKeyTag](ring), `field EncryptedKMSKey of rowseal_test.wrongKeyTag: is a DataKey, whose options are name and column, not padding=16`},
 		{refused[wrongFieldTag](ring), `field Email of rowseal_test.wrongFieldTag: is sealed, and name is for a DataKey; key=phone tells`},
 		{refused[wrongPlainTag](ring), `field ID of rowseal_test.wrongPlainTag: is a int64, and options other than column are for`},

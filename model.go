@@ -3,8 +3,10 @@ package rowseal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -66,7 +68,7 @@ func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], err
 	}
 	t := reflect.TypeFor[T]()
 	schema := &Schema{Table: table, Model: opts.Model, PrimaryKey: opts.PrimaryKey, Binding: opts.Binding}
-	if schema.Model == "" {
+	if schema.Model == "" && !strings.Contains(t.Name(), "[") { // a type argument's import path would be stored with the data
 		schema.Model = t.Name()
 	}
 	if schema.PrimaryKey == "" {
@@ -77,7 +79,7 @@ func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], err
 		return nil, err
 	}
 	if schema.Model == "" {
-		return nil, schema.invalid("%s has no name for the context's model_name; give one in Options.Model", t)
+		return nil, schema.invalid("%s has no name that can be the context's model_name; give one in Options.Model", t)
 	}
 	if err := applyKeyOptions(schema, opts.Keys); err != nil {
 		return nil, err
@@ -98,7 +100,7 @@ func applyKeyOptions(s *Schema, options map[string]KeyOptions) error {
 		if i < 0 {
 			return s.invalid("options for the key %q, which no field has; name one of %s", name, s.keyNames())
 		}
-		s.Keys[i].Context, s.Keys[i].Versions = o.Context, o.Versions
+		s.Keys[i].Context, s.Keys[i].Versions = o.Context, maps.Clone(o.Versions)
 	}
 	return nil
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// ContextRule makes the encryption context of a row. The zero rule is the default of KeyColumn.Context.
+// ContextRule makes the encryption context of a row. The zero rule is the default of KeyColumn.Context. A rule
+// that uses no column which names the row lets the rows' key columns be exchanged: then bind fields with BindRow.
 type ContextRule struct {
 	// Names maps each name of the context to a literal, or to one column of the row: {"model_name": "User", "model_id": "{id}"}.
 	Names map[string]string

@@ -25,7 +25,7 @@ type Sealed[T any] struct {
 
 // cell is the content of a Sealed: a ciphertext, a plaintext, or both.
 type cell[T any] struct {
-	ciphertext column
+	ciphertext column            // not loaded while set
 	plain      func() (T, error) // nil: not opened. A closure, because printers and test diffs follow fields.
 	set        bool              // plain is not in ciphertext yet
 }

@@ -33,7 +33,7 @@ func roundTrip[T any](t *testing.T, v T) (T, error) {
 		EncryptedKMSKey rowseal.DataKey
 		V               rowseal.Sealed[T]
 	}
-	rows := newModel[row](t, "rows", ringOf(t, &kmstest.Fake{}), nil)
+	rows := newModel[row](t, "rows", ringOf(t, &kmstest.Fake{}), &rowseal.Options{Model: "Row"})
 	r := &row{ID: 1}
 	r.V.Set(v)
 	must(t, rows.Seal(t.Context(), r))

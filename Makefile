@@ -45,7 +45,7 @@ vet: ## [test] go vet, every module
 lint: $(STATICCHECK) ## [test] staticcheck, every module; staticcheck.conf says which checks are off and why
 	$(STATICCHECK) work
 
-arch: ## [test] The architecture: who may import whom, documented packages, no build machine's paths
+arch: ## [test] The architecture: who may import whom, documented packages, no absolute paths
 	go test -count=1 ./internal/arch
 
 race: ## [test] Every module's tests under the race detector; TESTFLAGS is passed on

@@ -42,11 +42,14 @@ type openedKey struct {
 
 // identity is what binds a data key, and the fields under it, to its row.
 type identity struct {
-	ec kms.Context // by the KMS
-	id string      // by BindRow, else ""
+	ec   kms.Context // by the KMS
+	id   string      // by BindRow, else ""
+	ring string      // the columns that chose the keyring, quoted
 }
 
-func (i identity) equal(j identity) bool { return i.id == j.id && maps.Equal(i.ec, j.ec) }
+func (i identity) equal(j identity) bool {
+	return i.id == j.id && i.ring == j.ring && maps.Equal(i.ec, j.ec)
+}
 
 // newOpenedKey does not keep secret: the caller clears it.
 func newOpenedKey(secret []byte, row identity) (*openedKey, error) {
@@ -58,6 +61,10 @@ func newOpenedKey(secret []byte, row identity) (*openedKey, error) {
 		return nil, err
 	}
 	return &openedKey{box: box, row: row}, nil
+}
+
+func (k *openedKey) open(f Field, ciphertext string, ad []byte) ([]byte, error) {
+	return k.box.WithFormat(f.Format).Decrypt([]byte(ciphertext), ad)
 }
 
 func (h *handle) unwrapped() *openedKey {
@@ -113,14 +120,14 @@ func (k DataKey) IsNull() bool { return !k.current().filled() }
 // Wrapped returns the wrapped key as the key column holds it, "" if there is none. It is no secret without the KMS.
 func (k DataKey) Wrapped() string { return k.current().text }
 
-// Stored returns what the database held when the row was loaded: the wrapped key or "" for NULL, and whether the column was
-// loaded at all. Seal, Rewrap and Clear leave it as it is. An UPDATE that replaces the key compares the column with it, so
-// that it overwrites nobody else's key.
-func (k DataKey) Stored() (wrapped string, loaded bool) {
+// Stored returns what the database held when the row was loaded: the wrapped key as the driver gave it, a string or []byte, or
+// nil for NULL; and whether the column was loaded at all. Seal, Rewrap and Clear leave it as it is. An UPDATE that replaces
+// the key compares the column with it, so that it overwrites nobody else's key, and is wrong where nothing was loaded.
+func (k DataKey) Stored() (value driver.Value, loaded bool) {
 	if k.h == nil {
-		return "", false
+		return nil, false
 	}
-	return k.h.stored.text, k.h.stored.kind != notLoaded
+	return k.h.stored.value(), k.h.stored.kind != notLoaded
 }
 
 // Wipe forgets the unwrapped key, in all copies. Its bytes were overwritten when it was expanded for AES; the expanded key,

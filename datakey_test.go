@@ -1,6 +1,7 @@
 package rowseal_test
 
 import (
+	"database/sql/driver"
 	"errors"
 	"testing"
 
@@ -22,19 +23,19 @@ func TestStatesOfADataKey(t *testing.T) {
 	for what, test := range map[string]struct {
 		key            rowseal.DataKey
 		isNull, loaded bool
-		stored         string
+		stored         driver.Value
 		value          error
 	}{
-		"never loaded": {rowseal.DataKey{}, true, false, "", rowseal.ErrUnsealed},
-		"NULL":         {null.EncryptedKMSKey, true, true, "", nil},
+		"never loaded": {rowseal.DataKey{}, true, false, nil, rowseal.ErrUnsealed},
+		"NULL":         {null.EncryptedKMSKey, true, true, nil, nil},
 		"loaded":       {loaded.EncryptedKMSKey, false, true, wrapped, nil},
-		"new":          {fresh.EncryptedKMSKey, false, false, "", nil},
+		"new":          {fresh.EncryptedKMSKey, false, false, nil, nil},
 		"cleared":      {emptied.EncryptedKMSKey, true, true, wrapped, nil},
 	} {
 		held, isLoaded := test.key.Stored()
 		_, err := test.key.Value()
 		if test.key.IsNull() != test.isNull || held != test.stored || isLoaded != test.loaded || !errors.Is(err, test.value) {
-			t.Errorf("%s: null %v, stored %.10q, loaded %v, %v", what, test.key.IsNull(), held, isLoaded, err)
+			t.Errorf("%s: null %v, stored %.10v, loaded %v, %v", what, test.key.IsNull(), held, isLoaded, err)
 		}
 		if (test.key.Wrapped() == "") != test.isNull {
 			t.Errorf("%s: wrapped %q", what, test.key.Wrapped())

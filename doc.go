@@ -17,8 +17,9 @@
 // # What it protects against, and what not
 //
 // Somebody who has the database, its backups, or the database server, reads nothing without the KMS, and cannot move a
-// ciphertext to another row, key column or field where it would open. Somebody who has a server that only seals reads nothing
-// either. The KMS's log tells which rows were opened, by whom and when, and disabling the KMS key stops every read.
+// ciphertext to another row, key column or field where it would open (under a context that names the row, as the default does). Somebody who has a server that only seals reads nothing
+// either. The KMS's log tells which rows were opened, by whom and when, and disabling the KMS key stops every
+// read of a row that is not open already.
 //
 // It is not promised that a value is the newest: who writes to the database can put back an older ciphertext of the same cell,
 // NULL, or "". A server that seals and is taken over can plant data keys that it knows. A server that opens can read what it

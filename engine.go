@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/lockbox"
@@ -217,9 +218,20 @@ func (k *rowKey) openedByJob() (*openedKey, error) {
 func (k *rowKey) identity(ec kms.Context) (i identity, err error) {
 	i.ec = ec
 	if k.schema.Binding == BindRow {
-		i.id, err = k.id()
+		if i.id, err = k.id(); err != nil {
+			return i, err
+		}
 	}
-	return i, err
+	row := k.rowView()
+	row.allowed = k.rings[k.key].columns
+	for _, c := range row.allowed {
+		value, err := row.Column(c)
+		if err != nil {
+			return i, err
+		}
+		i.ring += strconv.Quote(value)
+	}
+	return i, nil
 }
 
 // planSeal finds out what the key has to seal and which job that needs.
@@ -317,7 +329,33 @@ func (k *rowKey) orphan(field int) error {
 	return k.at(k.schema.Fields[field].Column, fmt.Errorf("key column %s %s beside a ciphertext: %w", k.schema.Keys[k.key].Column, why, ErrNoKey))
 }
 
+// checkNeighbours opens the fields that stay as they are. One that does not open under this key came from another row, or from
+// before the key was replaced: saved beside it, it would be lost.
+func (k *rowKey) checkNeighbours() error {
+	if k.opened == nil || k.fresh {
+		return nil
+	}
+	for _, i := range k.fieldsOf[k.key] {
+		cell, _ := k.rec.field(i)
+		if cell.isSet() || !cell.sealed().filled() {
+			continue
+		}
+		f := k.schema.Fields[i]
+		ad, err := k.schema.associatedData(f, k.id)
+		if err == nil {
+			_, err = k.opened.open(f, cell.sealed().text, ad)
+		}
+		if err != nil {
+			return k.at(f.Column, fmt.Errorf("it is not sealed under the row's data key; load the row again, or set the field too: %w", err))
+		}
+	}
+	return nil
+}
+
 func (k *rowKey) sealValues() error {
+	if err := k.checkNeighbours(); err != nil {
+		return err
+	}
 	for n := range k.values {
 		v := &k.values[n]
 		f := k.schema.Fields[v.field]
@@ -392,15 +430,11 @@ func (k *rowKey) planOpen() (err error) {
 	return nil
 }
 
-// attach gives each field what it needs to open itself when it is asked. After a Wipe of the DataKey the fields have what they
-// need no longer, so that a key which was unwrapped just now is given to all of them.
+// attach gives each field what it needs to open itself when it is asked.
 func (k *rowKey) attach() {
 	for _, i := range k.fieldsOf[k.key] {
 		cell, codec := k.rec.field(i)
-		if cell.sealed().isNone() {
-			continue
-		}
-		if k.job != nil || cell.unopened() {
+		if !cell.isSet() && !cell.sealed().isNone() {
 			cell.attach(codec, k.opener(i, cell.sealed().text))
 		}
 	}
@@ -412,11 +446,11 @@ func (k *rowKey) opener(field int, ciphertext string) opener {
 	place := k.where() // now: the row's struct may hold another row when Get is called
 	return func(decode func([]byte) error) error {
 		plaintext, err := openField(h, f, ciphertext, ad, adErr)
-		if err == nil {
-			err = decode(plaintext)
-		}
 		if err != nil {
 			return place.at(f.Column, err)
+		}
+		if err := decode(plaintext); err != nil {
+			return place.at(f.Column, fmt.Errorf("%w: %w", ErrDecryptionFailed, err))
 		}
 		return nil
 	}
@@ -436,19 +470,14 @@ func openField(h *handle, f Field, ciphertext string, ad []byte, adErr error) ([
 	if key == nil {
 		return nil, ErrNotOpened // wiped since
 	}
-	return key.box.WithFormat(f.Format).Decrypt([]byte(ciphertext), ad)
+	return key.open(f, ciphertext, ad)
 }
 
 func (e *engine) rewrap(ctx context.Context, records []record) error {
 	if e.err != nil {
 		return e.err
 	}
-	work := e.each(records, func(k *rowKey) (err error) {
-		if !k.dk.IsNull() {
-			k.job, err = k.newJob()
-		}
-		return err
-	})
+	work := e.each(records, (*rowKey).planRewrap)
 	var jobs []*job
 	for _, k := range work {
 		if k.err == nil && k.job != nil {
@@ -462,6 +491,17 @@ func (e *engine) rewrap(ctx context.Context, records []record) error {
 		}
 	}
 	return e.batchError(work, len(records))
+}
+
+func (k *rowKey) planRewrap() (err error) {
+	if k.dk.IsNull() {
+		return nil
+	}
+	if err := k.checkContext(); err != nil {
+		return err
+	}
+	k.job, err = k.newJob()
+	return err
 }
 
 func (k *rowKey) commitRewrap() error {

@@ -76,11 +76,14 @@ type RowError struct {
 
 // Error tells the first error and how many there are.
 func (e *BatchError) Error() string {
-	first := e.Rows[0].Err.Error()
-	if len(e.Rows) == 1 {
-		return first
+	switch len(e.Rows) {
+	case 0:
+		return "rowseal: no errors"
+	case 1:
+		return e.Rows[0].Err.Error()
+	default:
+		return fmt.Sprintf("%v (and %d more errors in a call over %d rows)", e.Rows[0].Err, len(e.Rows)-1, e.Of)
 	}
-	return fmt.Sprintf("%s (and %d more errors in %d rows)", first, len(e.Rows)-1, e.Of)
 }
 
 // Unwrap returns the errors of all rows, for errors.Is and errors.As.

@@ -31,7 +31,7 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	keys := localkms.Store{Dir: dir}
-	if err := keys.Create("users"); err != nil {
+	if err := keys.Create(ctx, "users"); err != nil {
 		log.Fatal(err)
 	}
 	service, err := keys.Open("users") // in production: kms.Open(ctx, os.Getenv("KMS_KEY_ID"), nil)

@@ -210,7 +210,7 @@ func TestBatchErrorSaysTheFirstAndHowMany(t *testing.T) {
 	users := usersOf(t, fake)
 	fake.Deny(kms.OpEncrypt)
 	err := users.Seal(t.Context(), newUser(1, "ada"), newUser(2, "eve"))
-	want := `rowseal: users "1" encrypted_kms_key (version 1): kms: encrypt with vault/users: access denied (and 3 more errors in 2 rows)`
+	want := `rowseal: users "1" encrypted_kms_key (version 1): kms: encrypt with vault/users: access denied (and 3 more errors in a call over 2 rows)`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -3,6 +3,7 @@ package rowseal
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -38,17 +39,28 @@ func (b *batches[I]) add(k *kms.Key, j *job, it I) {
 	b.items[k], b.jobs[k] = append(b.items[k], it), append(b.jobs[k], j)
 }
 
+// keysAtOnce bounds how many KMS keys are called at a time, as where each tenant has one.
+const keysAtOnce = 8
+
 // each runs one call a key and hands each job its result.
 func (b *batches[I]) each(call func(*kms.Key, []I) []kms.Result, done func(*job, []byte)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	free := make(chan struct{}, keysAtOnce)
 	for _, k := range b.keys {
-		for i, r := range call(k, b.items[k]) {
-			j := b.jobs[k][i]
-			if r.Err != nil {
-				j.err = r.Err
-				continue
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			for i, r := range call(k, b.items[k]) {
+				b.jobs[k][i].finish(r, done)
 			}
-			done(j, r.Data)
-		}
+		})
+	}
+}
+
+func (j *job) finish(r kms.Result, done func(*job, []byte)) {
+	if j.err = r.Err; r.Err == nil {
+		done(j, r.Data)
 	}
 }
 

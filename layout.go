@@ -3,6 +3,7 @@ package rowseal
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -60,14 +61,15 @@ func (l *layout) visit(f reflect.StructField, path []int) error {
 	}
 	column := columnName(f, tag)
 	switch {
-	case tag.skip || column == "-":
+	case tag.skip || column == "-" || hiddenFromGORM(f):
 		return nil
 	case f.Anonymous && f.Type.Kind() == reflect.Struct && !ours(f.Type):
 		return l.walk(f.Type, path)
 	case f.Type.Kind() == reflect.Pointer && ours(f.Type.Elem()):
 		return fmt.Errorf("is a pointer; use %s itself, which can be NULL: %w", f.Type.Elem(), kms.ErrInvalidRequest)
-	case f.Anonymous && f.Type.Kind() == reflect.Pointer && holdsOurs(f.Type.Elem()):
-		return fmt.Errorf("is an embedded pointer, which can be nil; embed %s itself: %w", f.Type.Elem(), kms.ErrInvalidRequest)
+	case !ours(f.Type) && hidesOurs(f.Type, f.Anonymous, map[reflect.Type]bool{}):
+		return fmt.Errorf("is a %s, in which sealed values would be overlooked; embed its struct by value, or hide the field with "+
+			"`rowseal:\"-\"`: %w", f.Type, kms.ErrInvalidRequest)
 	case ours(f.Type) && !f.IsExported():
 		return fmt.Errorf("is not exported, so that no database package can load it; give it a capital letter: %w", kms.ErrInvalidRequest)
 	case f.Type == dataKeyType:
@@ -97,17 +99,34 @@ func ours(t reflect.Type) bool {
 	return t == dataKeyType || reflect.PointerTo(t).Implements(sealedColumnType)
 }
 
-// holdsOurs tells whether t is a struct with a field of one of this package's types.
-func holdsOurs(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct {
+// hidesOurs tells whether values of this package are somewhere in t, which is not walked. A struct with a DataKey of its own is
+// another model, as ORMs have it for relations, and seals its own values, unless it is embedded.
+func hidesOurs(t reflect.Type, embedded bool, seen map[reflect.Type]bool) bool {
+	switch {
+	case ours(t):
+		return true
+	case seen[t]:
 		return false
 	}
-	for i := range t.NumField() {
-		if f := t.Field(i); ours(f.Type) {
-			return true
-		}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return hidesOurs(t.Elem(), embedded, seen)
+	case reflect.Struct:
+		return (embedded || !isModel(t)) && slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+			return hidesOurs(f.Type, f.Anonymous, seen)
+		})
 	}
 	return false
+}
+
+func isModel(t reflect.Type) bool {
+	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return f.Type == dataKeyType })
+}
+
+func hiddenFromGORM(f reflect.StructField) bool {
+	option, _, _ := strings.Cut(f.Tag.Get("gorm"), ";")
+	return option == "-" || option == "-:all"
 }
 
 func (l *layout) addKey(tag tag, column string, path []int) error {

@@ -178,7 +178,11 @@ func TestAStructThatDoesNotFitIsRefusedWithFieldAndRemedy(t *testing.T) {
 		{refused[noSuchType](ring), `field Set of rowseal_test.noSuchType: lockbox: no type seals a Go map[string]int`},
 		{refused[pointerField](ring), `field Email of rowseal_test.pointerField: is a pointer; use rowseal.Sealed[string] itself`},
 		{refused[pointerKey](ring), `field EncryptedKMSKey of rowseal_test.pointerKey: is a pointer; use rowseal.DataKey itself`},
-		{refused[embeddedPointer](ring), `field secretBase of rowseal_test.embeddedPointer: is an embedded pointer, which can be nil; embed rowseal_test.secretBase itself`},
+		{refused[embeddedPointer](ring), `field secretBase of rowseal_test.embeddedPointer: is a *rowseal_test.secretBase, in which sealed values would be overlooked; embed its struct by value`},
+		{refused[nestedPointer](ring), `is a *rowseal_test.deepBase, in which sealed values would be overlooked`},
+		{refused[sealedSlice](ring), `field Emails of rowseal_test.sealedSlice: is a []rowseal.Sealed[string], in which sealed values would be overlooked`},
+		{refused[nestedStruct](ring), `field Contact of rowseal_test.nestedStruct: is a rowseal_test.contact, in which`},
+		{refused[nestedMap](ring), `field Contacts of rowseal_test.nestedMap: is a map[string]*rowseal_test.contact, in which`},
 		{refused[hiddenField](ring), `field email of rowseal_test.hiddenField: is not exported`},
 		{refused[noKey](ring), `rowseal_test.noKey has no data key; add a field EncryptedKMSKey rowseal.DataKey`},
 		{refused[noFields](ring), `rowseal_test.noFields has nothing to seal; add a field of type rowseal.Sealed`},
@@ -323,15 +327,6 @@ func TestTheShallowerFieldHidesTheDeeper(t *testing.T) {
 	}
 }
 
-func TestSchemaIsACopy(t *testing.T) {
-	users := usersOf(t, &kmstest.Fake{})
-	s := users.Schema()
-	s.Keys[0].Column, s.Fields[0].Column = "x", "x"
-	if s := users.Schema(); s.Keys[0].Column == "x" || s.Fields[0].Column == "x" {
-		t.Error("the Model's Schema was changed")
-	}
-}
-
 func TestASchemaIsValidatedWithoutAStruct(t *testing.T) {
 	good := func() *rowseal.Schema {
 		return &rowseal.Schema{Table: "users", Model: "User", PrimaryKey: "id",
@@ -339,13 +334,17 @@ func TestASchemaIsValidatedWithoutAStruct(t *testing.T) {
 	}
 	must(t, good().Validate())
 	for want, spoil := range map[string]func(*rowseal.Schema){
-		"a table needs a name":   func(s *rowseal.Schema) { s.Table = "" },
-		"binding 7 is none of":   func(s *rowseal.Schema) { s.Binding = 7 },
-		`column "" needs a name`: func(s *rowseal.Schema) { s.Fields[0].Column = "" },
-		`under the key "x"`:      func(s *rowseal.Schema) { s.Fields = append(s.Fields, rowseal.Field{Column: "c", Key: "x"}) },
-		"padding of -1":          func(s *rowseal.Schema) { s.Fields[0].Format.Padding = -1 },
-		"nothing is sealed":      func(s *rowseal.Schema) { s.Fields = nil },
-		"neither a literal":      func(s *rowseal.Schema) { s.Model = "User{type}" },
+		"a table needs a name":        func(s *rowseal.Schema) { s.Table = "" },
+		"without a colon":             func(s *rowseal.Schema) { s.Table = "users:1" },
+		"a table needs a primary key": func(s *rowseal.Schema) { s.PrimaryKey = "" },
+		"a table needs a key column":  func(s *rowseal.Schema) { s.Keys = nil },
+		"binding 7 is none of":        func(s *rowseal.Schema) { s.Binding = 7 },
+		`column "" needs a name`:      func(s *rowseal.Schema) { s.Fields[0].Column = "" },
+		`column "a:b" needs a name`:   func(s *rowseal.Schema) { s.Fields[0].Column = "a:b" },
+		`under the key "x"`:           func(s *rowseal.Schema) { s.Fields = append(s.Fields, rowseal.Field{Column: "c", Key: "x"}) },
+		"padding of -1":               func(s *rowseal.Schema) { s.Fields[0].Format.Padding = -1 },
+		"nothing is sealed":           func(s *rowseal.Schema) { s.Fields = nil },
+		"neither a literal":           func(s *rowseal.Schema) { s.Model = "User{type}" },
 	} {
 		s := good()
 		spoil(s)
@@ -353,4 +352,90 @@ func TestASchemaIsValidatedWithoutAStruct(t *testing.T) {
 		wantErr(t, want, err, kms.ErrInvalidRequest)
 		wantMessage(t, err, `rowseal: schema of table`, want)
 	}
+}
+
+type (
+	contact  struct{ Phone rowseal.Sealed[string] }
+	deepBase struct{ secretBase }
+
+	nestedPointer struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		*deepBase
+	}
+	sealedSlice struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		Emails          []rowseal.Sealed[string]
+	}
+	nestedStruct struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		Contact         contact `gorm:"embedded"`
+	}
+	nestedMap struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		Contacts        map[string]*contact
+	}
+	related struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		Friend          *related               // a model of its own
+		Users           []user                 // as well
+		Contact         contact                `rowseal:"-"`
+		Virtual         rowseal.Sealed[string] `gorm:"-"`
+	}
+)
+
+func TestRelationsAndHiddenFieldsAreNoneOfTheModels(t *testing.T) {
+	m := newModel[related](t, "related", ringOf(t, &kmstest.Fake{}), nil)
+	if s := m.Schema(); len(s.Keys) != 1 || len(s.Fields) != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestTheSchemaThatAModelShowsIsACopy(t *testing.T) {
+	names := map[string]string{"purpose": "users", "id": "{id}"}
+	versions := map[int]rowseal.ContextRule{1: {Names: map[string]string{"id": "{id}"}}}
+	fake := &kmstest.Fake{}
+	m := newModel[user](t, "users", ringOf(t, fake), &rowseal.Options{Keys: map[string]rowseal.KeyOptions{
+		"": {Context: rowseal.ContextRule{Names: names}, Versions: versions},
+	}})
+	row := sealed(t, m, newUser(1, "ada"))
+	names["purpose"], versions[1].Names["id"] = "changed", "changed"
+	s := m.Schema()
+	s.Keys[0].Context.Names["purpose"], s.Keys[0].Versions[1].Names["id"] = "changed", "changed"
+	s.Keys[0].Column, s.Fields[0].Column = "changed", "changed"
+	if s := m.Schema(); s.Keys[0].Column == "changed" || s.Fields[0].Column == "changed" {
+		t.Error("the Model's Schema was changed")
+	}
+	u := load[user](t, 1, row)
+	must(t, m.Open(t.Context(), u))
+	wantUser(t, u, "ada")
+}
+
+func TestABindingThatIsNoneIsNamed(t *testing.T) {
+	if got := rowseal.Binding(9).String(); got != "Binding(9)" {
+		t.Errorf("got %s", got)
+	}
+}
+
+type noIDButTenant struct {
+	Tenant          string
+	EncryptedKMSKey rowseal.DataKey
+	Email           rowseal.Sealed[string]
+}
+
+func TestBindRowNeedsThePrimaryKeyWhateverTheContextIs(t *testing.T) {
+	_, err := rowseal.NewModel[noIDButTenant]("rows", ringOf(t, &kmstest.Fake{}), &rowseal.Options{
+		Binding: rowseal.BindRow,
+		Keys:    map[string]rowseal.KeyOptions{"": {Context: rowseal.ContextRule{Names: map[string]string{"tenant": "{tenant}"}}}},
+	})
+	wantMessage(t, err, "encrypted_kms_key needs column id")
 }

@@ -100,7 +100,7 @@ func applyKeyOptions(s *Schema, options map[string]KeyOptions) error {
 		if i < 0 {
 			return s.invalid("options for the key %q, which no field has; name one of %s", name, s.keyNames())
 		}
-		s.Keys[i].Context, s.Keys[i].Versions = o.Context, maps.Clone(o.Versions)
+		s.Keys[i].Context, s.Keys[i].Versions = cloneRules(o.Context, o.Versions)
 	}
 	return nil
 }
@@ -128,14 +128,34 @@ func (l *layout) checkColumns(e *engine) error {
 // Schema returns a copy of what the Model knows of the table.
 func (m *Model[T]) Schema() Schema {
 	s := *m.schema
-	s.Keys, s.Fields = slices.Clone(s.Keys), slices.Clone(s.Fields)
+	s.Fields = slices.Clone(s.Fields)
+	s.Keys = slices.Clone(s.Keys)
+	for i := range s.Keys {
+		s.Keys[i].Context, s.Keys[i].Versions = cloneRules(s.Keys[i].Context, s.Keys[i].Versions)
+	}
 	return s
+}
+
+func cloneRules(rule ContextRule, versions map[int]ContextRule) (ContextRule, map[int]ContextRule) {
+	clone := func(c ContextRule) ContextRule {
+		return ContextRule{Names: maps.Clone(c.Names), Func: c.Func, Columns: slices.Clone(c.Columns)}
+	}
+	versions = maps.Clone(versions)
+	for version, c := range versions {
+		versions[version] = clone(c)
+	}
+	return clone(rule), versions
 }
 
 // Seal seals every value that was set, before the row is saved. A row without a data key gets a new one, wrapped by the KMS; a
 // row that has one keeps it, which needs the right to decrypt unless it is open already. New keys of all rows go to the KMS in
-// one batch a KMS key, and rows with nothing set cost no request. After an error a row is as it was, and saving it is refused
-// with ErrUnsealed.
+// one batch a KMS key, and rows with nothing set cost no request. After an error a row is as it was, and saving a value that
+// was set is refused with ErrUnsealed. Fields that stay must open under the row's key; one that does not is ErrDecryptionFailed,
+// because saving would lose it.
+//
+// A row whose key column was not loaded counts as new. Do not update a stored row with it: under its new data key, the fields
+// that the database has do not open. An UPDATE writes the key column and every field under it, and compares the key column with
+// DataKey.Stored.
 func (m *Model[T]) Seal(ctx context.Context, rows ...*T) error {
 	return m.seal(ctx, m.records(rows))
 }
@@ -191,7 +211,7 @@ type Sealer[T any] struct {
 	model *Model[T]
 }
 
-// Seal is Model.Seal. A row that has a data key must be cleared first.
+// Seal is Model.Seal. A row that was loaded with a data key must be cleared first.
 func (s *Sealer[T]) Seal(ctx context.Context, rows ...*T) error { return s.model.Seal(ctx, rows...) }
 
 // SealSlice is Model.SealSlice.

@@ -27,7 +27,9 @@ type KeyColumn struct {
 	// Context is the encryption context. The zero rule is the default: model_name, model_id and, for a named key in a table with
 	// binding, key_name, so that two key columns of a row cannot be swapped.
 	Context ContextRule
-	// Versions replaces Context for the keys that were wrapped with a keyring version, as after a change of context.
+	// Versions replaces Context for the keys that were wrapped with a keyring version, as after a change of context. Where two
+	// versions use the same KMS key, their contexts must differ in a name or a literal: otherwise the context of one row's old
+	// version could be that of another row's new one.
 	Versions map[int]ContextRule
 }
 
@@ -55,7 +57,11 @@ const (
 
 // String returns the name that configuration uses.
 func (b Binding) String() string {
-	return [...]string{"column", "row", "none"}[b]
+	names := [...]string{"column", "row", "none"}
+	if b < 0 || int(b) >= len(names) {
+		return fmt.Sprintf("Binding(%d)", int(b))
+	}
+	return names[b]
 }
 
 // Validate checks that the Schema is whole and consistent; the error names the column and the remedy.
@@ -103,8 +109,13 @@ func (s *Schema) validateField(f Field) error {
 
 // validateNames refuses names that associated data could confuse: "table.column:id" must be read in one way.
 func (s *Schema) validateNames() error {
-	if s.Table == "" || strings.Contains(s.Table, ":") {
+	switch {
+	case s.Table == "" || strings.Contains(s.Table, ":"):
 		return fmt.Errorf("a table needs a name without a colon: %w", kms.ErrInvalidRequest)
+	case s.PrimaryKey == "":
+		return fmt.Errorf("a table needs a primary key: %w", kms.ErrInvalidRequest)
+	case len(s.Keys) == 0:
+		return fmt.Errorf("a table needs a key column: %w", kms.ErrInvalidRequest)
 	}
 	seen := map[string]bool{}
 	names := map[string]bool{}

@@ -13,7 +13,7 @@ import (
 // Sealed is the type of a sealed column (email_ciphertext): a value of type T that the database sees only as a ciphertext in
 // Lockbox's format (https://github.com/ankane/lockbox). It is a sql.Scanner and a driver.Valuer, and opens nothing by itself.
 //
-// A Sealed is NULL (also the zero value), sealed (loaded), opened (by Model.Open), or set (by Set, until Model.Seal). T is a
+// A Sealed is NULL (also the zero value: one that a SELECT left out is NULL when it is saved), sealed (loaded), opened (by Model.Open), or set (by Set, until Model.Seal). T is a
 // string, []byte, bool, an integer, a float, a time.Time, or a type made of one of them.
 //
 // Nothing prints the plaintext but Get and Ptr: fmt, log/slog, encoding/json, errors and test diffs see the state, and writing
@@ -136,7 +136,6 @@ func (s *Sealed[T]) UnmarshalText([]byte) error { return errNotFromText("Sealed 
 type sealedColumn interface {
 	newCodec(lockbox.Type) (codec any, err error)
 	isSet() bool
-	unopened() bool
 	sealed() column
 	plaintext(codec any) ([]byte, error)
 	adopt(ciphertext column)
@@ -148,8 +147,6 @@ type sealedColumn interface {
 func (s *Sealed[T]) newCodec(t lockbox.Type) (any, error) { return lockbox.CodecOf[T](t) }
 
 func (s Sealed[T]) isSet() bool { return s.c != nil && s.c.set }
-
-func (s *Sealed[T]) unopened() bool { return s.c != nil && s.c.plain == nil }
 
 // plaintext returns the bytes to seal of a value that is set.
 func (s *Sealed[T]) plaintext(codec any) ([]byte, error) {

@@ -10,14 +10,15 @@ import (
 
 // tag is a struct field's `rowseal:"…"`: options with commas between them, each a name or name=value.
 //
-//   - the field is none of this package's business
-//     column=NAME     the column, where the name of the Go field does not give it
-//     name=NAME       of a DataKey: the key's name
-//     key=NAME        of a Sealed: the key that it is sealed under; without it the key without a name
-//     type=TYPE       of a Sealed: a lockbox.Type, where the Go type has more than one (date, datetime, time)
-//     padding=N       of a Sealed: pad to blocks of N bytes
-//     raw             of a Sealed: bytes instead of base64 (Lockbox's encode: false)
-//     ad=TEXT         of a Sealed: associated data instead of the binding's
+//	column=NAME     the column, where the name of the Go field does not give it
+//	name=NAME       of a DataKey: the key's name
+//	key=NAME        of a Sealed: the key that it is sealed under; without it the key without a name
+//	type=TYPE       of a Sealed: a lockbox.Type, where the Go type has more than one (date, datetime, time)
+//	padding=N       of a Sealed: pad to blocks of N bytes
+//	raw             of a Sealed: bytes instead of base64 (Lockbox's encode: false)
+//	ad=TEXT         of a Sealed: associated data instead of the binding's
+//
+// The tag "-" alone hides the field from this package.
 type tag struct {
 	skip    bool
 	column  string

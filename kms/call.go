@@ -218,14 +218,14 @@ func (c *call[I, P]) observe(ctx context.Context, start time.Time) {
 		return
 	}
 	e := Event{Op: c.op, KeyID: c.ID(), Requests: int(c.requests.Load()), Duration: time.Since(start)}
-	var failures []error
-	for i := range c.items {
+	for i, r := range c.results {
 		e.Contexts = append(e.Contexts, c.item(i).source().Context)
-		if err := c.results[i].Err; err != nil {
-			failures = append(failures, err)
+		e.Errs = append(e.Errs, r.Err)
+		if r.Err != nil {
+			e.Failed++
 		}
 	}
-	e.Failed, e.Err = len(failures), errors.Join(failures...)
+	e.Err = errors.Join(e.Errs...)
 	for _, o := range c.opts.Observers {
 		o.Observe(ctx, e)
 	}

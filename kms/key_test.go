@@ -370,8 +370,13 @@ func TestAClosedKeyRefusesAndClosesItsServiceOnce(t *testing.T) {
 		t.Errorf("the service was closed %d times", service.closes)
 	}
 	for what, k := range map[string]*kms.Key{"key": key, "encrypt-only key": sealer} {
-		if _, err := k.Encrypt(t.Context(), []byte("data key"), user(1)); !errors.Is(err, kms.ErrInvalidRequest) {
-			t.Errorf("closed %s: %v", what, err)
+		_, sealing := k.Encrypt(t.Context(), []byte("data key"), user(1))
+		_, opening := k.Decrypt(t.Context(), []byte("data key"), user(1))
+		rewrapping := k.RewrapBatch(t.Context(), []kms.RewrapItem{{Item: kms.Item{Data: []byte("data key")}}})[0].Err
+		for op, err := range map[string]error{"encrypt": sealing, "decrypt": opening, "rewrap": rewrapping} {
+			if !errors.Is(err, kms.ErrInvalidRequest) {
+				t.Errorf("%s with a closed %s: %v", op, what, err)
+			}
 		}
 	}
 	if service.Requests() != 0 {

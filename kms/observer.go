@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 )
@@ -18,10 +17,11 @@ type Event struct {
 	Op       Op
 	KeyID    string
 	Contexts []Context     // one an item, in their order; the caller's own maps: do not change them
+	Errs     []error       // one an item, nil for those that succeeded
+	Failed   int           // how many of Errs are not nil
+	Err      error         // Errs joined; nil if none failed
 	Requests int           // made to the service, retries included; 0 if the call was refused before any
 	Duration time.Duration // of the whole call
-	Failed   int           // items with an error
-	Err      error         // the errors of all of them, joined
 }
 
 // Observer is told of every call of a Key, also of those that were refused or failed. It is called by the goroutine that made
@@ -85,40 +85,37 @@ func (lo logObserver) Observe(ctx context.Context, e Event) {
 		slog.Int("items", len(e.Contexts)),
 		slog.Int("requests", e.Requests),
 		slog.Duration("duration", e.Duration),
-		lo.contexts(e.Contexts),
+		slog.Any("contexts", lo.contexts(e.Contexts, nil)),
 	}
 	if e.Err != nil {
 		level = slog.LevelWarn
-		attrs = append(attrs, slog.Int("failed", e.Failed), slog.String("error", first(e.Err).Error()))
+		attrs = append(attrs,
+			slog.Int("failed", e.Failed),
+			slog.Any("failed_contexts", lo.contexts(e.Contexts, e.Errs)),
+			slog.String("error", first(e.Errs).Error()))
 	}
 	lo.logger.LogAttrs(ctx, level, "kms", attrs...)
 }
 
-// first is one of the joined errors of a batch, which are as a rule alike and may be thousands.
-func first(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()[0]
-	}
-	return err
+// first is the error that is shown of a batch: they are as a rule alike, and may be thousands.
+func first(errs []error) error {
+	return errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
 }
 
-// contexts is a group for one item, and a list of such for more: an audit needs every row's name.
-func (lo logObserver) contexts(all []Context) slog.Attr {
-	if len(all) == 1 {
-		var attrs []any
-		for _, name := range slices.Sorted(maps.Keys(all[0])) {
-			attrs = append(attrs, slog.String(name, lo.value(name, all[0][name])))
-		}
-		return slog.Group("context", attrs...)
-	}
-	shown := make([]map[string]string, len(all))
+// contexts lists all contexts, because an audit needs every row's name, or, given errs, those of the items that failed.
+func (lo logObserver) contexts(all []Context, errs []error) []map[string]string {
+	shown := make([]map[string]string, 0, len(all))
 	for i, c := range all {
-		shown[i] = make(map[string]string, len(c))
-		for name, value := range c {
-			shown[i][name] = lo.value(name, value)
+		if errs != nil && errs[i] == nil {
+			continue
 		}
+		values := make(map[string]string, len(c))
+		for name, value := range c {
+			values[name] = lo.value(name, value)
+		}
+		shown = append(shown, values)
 	}
-	return slog.Any("contexts", shown)
+	return shown
 }
 
 func (lo logObserver) value(name, value string) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -45,6 +46,11 @@ func TestObserversAreToldOfEveryCall(t *testing.T) {
 		}
 		if !errors.Is(e.Err, kms.ErrDecryptionFailed) {
 			t.Errorf("error %v", e.Err)
+		}
+		for i, err := range e.Errs {
+			if (i == 3) != errors.Is(err, kms.ErrDecryptionFailed) || len(e.Errs) != 5 {
+				t.Errorf("the error of item %d of %d is %v", i, len(e.Errs), err)
+			}
 		}
 	})
 }
@@ -149,7 +155,7 @@ func TestLoggerShowsTheRowAndHashesTheRest(t *testing.T) {
 			line["requests"] != 1.0 || line["duration"] == nil || line["error"] != nil {
 			t.Errorf("%s: %v", test.what, line)
 		}
-		printed := line["context"].(map[string]any)
+		printed := line["contexts"].([]any)[0].(map[string]any)
 		if len(printed) != len(c) {
 			t.Errorf("%s: %v", test.what, printed)
 		}
@@ -169,7 +175,7 @@ func TestLoggerHashesAreStableUnderOneKey(t *testing.T) {
 		line := logged(t, &kmstest.Fake{}, &kms.LogOptions{HashKey: key}, func(k *kms.Key) {
 			k.Encrypt(t.Context(), []byte("data key"), kms.Context{name: value})
 		})[0]
-		return line["context"].(map[string]any)[name].(string)
+		return line["contexts"].([]any)[0].(map[string]any)[name].(string)
 	}
 	a, b := bytes.Repeat([]byte("a"), 32), bytes.Repeat([]byte("b"), 32)
 	if first := hash(a, "email", "x"); first != hash(a, "email", "x") {
@@ -216,6 +222,9 @@ func TestLoggerWarnsOfFailures(t *testing.T) {
 		k.DecryptBatch(t.Context(), sealed)
 		k.EncryptOnly().Decrypt(t.Context(), sealed[0].Data, sealed[0].Context)
 	})
+	if refused := fmt.Sprint(lines[0]["failed_contexts"]); refused != fmt.Sprint([]any{map[string]any{"model_name": "User", "model_id": "1"}}) {
+		t.Errorf("failed_contexts is %s, and item 1 failed", refused)
+	}
 	if l := lines[0]; l["level"] != "WARN" || l["failed"] != 1.0 || l["requests"] != 1.0 ||
 		!strings.Contains(l["error"].(string), "decryption failed") {
 		t.Errorf("got %v", l)
@@ -233,7 +242,7 @@ func TestLoggerNeedsNoLogger(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
 	key := kms.NewKey(&kmstest.Fake{}, &kms.KeyOptions{Observers: []kms.Observer{kms.Logger(nil, nil)}})
 	key.Encrypt(t.Context(), []byte("data key"), user(7))
-	if !strings.Contains(out.String(), "context.model_id=7") {
+	if !strings.Contains(out.String(), "model_id:7") {
 		t.Errorf("got %q", out.String())
 	}
 }

@@ -111,7 +111,8 @@ const (
 	OpRewrap  Op = "rewrap"
 )
 
-// Items and results carry data keys: whatever prints one sees its size.
+// Items and results carry data keys: whatever prints one sees its size. That does not hold where one is a field that is not
+// exported, whose methods fmt does not ask, nor for test libraries that follow fields: keep items no longer than a call.
 
 // Format implements fmt.Formatter for every verb.
 func (it Item) Format(f fmt.State, _ rune) { printSize(f, "kms.Item", len(it.Data)) }

@@ -13,6 +13,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program where it stands
+	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program where it stands
+	signal.Ignore(syscall.SIGPIPE) // a reader that went away, as head does, is an error of writing: what was done is told
 	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -9,7 +9,7 @@ import (
 
 // One request reads and checks the key file once, which is most of the time of a batch of 1.
 func BenchmarkService(b *testing.B) {
-	key := newKey(b, Store{Dir: b.TempDir()}, "users")
+	key := newKey(b, newStore(b), "users")
 	for _, n := range []int{1, 1000} {
 		items := make([]kms.Item, n)
 		for i := range items {

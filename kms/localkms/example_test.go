@@ -19,7 +19,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 
 	keys := localkms.Store{Dir: dir}
-	if err := keys.Create("users"); err != nil {
+	if err := keys.Create(ctx, "users"); err != nil {
 		log.Fatal(err)
 	}
 	service, err := keys.Open("users")
@@ -47,6 +47,7 @@ func Example() {
 
 // After a rotation, earlier ciphertexts still open; rewrapping moves them to the new version.
 func ExampleStore_Rotate() {
+	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "keys")
 	if err != nil {
 		log.Fatal(err)
@@ -54,10 +55,10 @@ func ExampleStore_Rotate() {
 	defer os.RemoveAll(dir)
 
 	keys := localkms.Store{Dir: dir}
-	if err := keys.Create("users"); err != nil {
+	if err := keys.Create(ctx, "users"); err != nil {
 		log.Fatal(err)
 	}
-	version, err := keys.Rotate("users")
+	version, err := keys.Rotate(ctx, "users")
 	if err != nil {
 		log.Fatal(err)
 	}

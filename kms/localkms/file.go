@@ -21,18 +21,22 @@ func readKeyFile(path, name string) (*keyFile, error) {
 	}
 	f, err := parseKeyFile(data, name)
 	if err != nil {
-		return nil, fmt.Errorf("localkms: %s: %w; it is left as it is: restore it from your backup: %w", path, err, ErrKeyFile)
+		return nil, unusable(path, err)
 	}
 	return f, nil
 }
 
 func readPrivate(path, name string) ([]byte, error) {
+	dir, err := keyFileDir(path, name)
+	if err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path) // before opening: to open a pipe would wait for its writer
 	if err != nil {
 		return nil, fileError(path, name, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("localkms: %s is not a regular file: %w", path, ErrKeyFile)
+		return nil, unusable(path, errNotRegular)
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -45,8 +49,11 @@ func readPrivate(path, name string) ([]byte, error) {
 	if err := checkMode(path, info.Mode()); err != nil {
 		return nil, err
 	}
+	if err := checkOwner(path, info, dir); err != nil {
+		return nil, err
+	}
 	if info.Size() > maxFileSize {
-		return nil, fmt.Errorf("localkms: %s has more than %d bytes, which no key file has: %w", path, maxFileSize, ErrKeyFile)
+		return nil, unusable(path, errTooLarge)
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(file, data); err != nil {
@@ -55,21 +62,37 @@ func readPrivate(path, name string) ([]byte, error) {
 	return data, nil
 }
 
-// checkMode refuses a file that others than its owner may use. Windows has no such bits: there the directory's ACL decides.
-func checkMode(path string, mode fs.FileMode) error {
-	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
-		return nil
+// keyFileDir checks the directory of a key's file, and if that is a symbolic link also the directory that the file is in. It
+// describes the latter.
+func keyFileDir(path, name string) (fs.FileInfo, error) {
+	dir, err := statDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fileError(path, name, err)
 	}
-	return fmt.Errorf("localkms: %s has mode %#o, so that others may use the key; run: chmod 600 %s: %w",
-		path, mode.Perm(), path, kms.ErrAccessDenied)
+	if err != nil || !isLink(path) {
+		return dir, err
+	}
+	file, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fileError(path, name, err)
+	}
+	return statDir(filepath.Dir(file))
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 func fileError(path, name string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("localkms: no file %s: create the key with \"rowseal keys create %s\", or set $ROWSEAL_LOCAL_KEYS to "+
-			"the directory that has it: %w", path, name, kms.ErrKeyNotFound)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return ioError(path, err)
+	case isLink(path):
+		return unusable(path, errDangling)
 	}
-	return ioError(path, err)
+	return fmt.Errorf("localkms: no file %s: create the key with \"rowseal keys create %s\", or set $ROWSEAL_LOCAL_KEYS to "+
+		"the directory that has it: %w", path, name, kms.ErrKeyNotFound)
 }
 
 func ioError(path string, err error) error {
@@ -78,7 +101,7 @@ func ioError(path string, err error) error {
 		err = pathErr.Err // path is named already
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("localkms: %s: %w: %w", path, err, kms.ErrAccessDenied)
+		return fmt.Errorf("localkms: %s: %w; %s: %w", path, err, deniedRemedy(path), kms.ErrAccessDenied)
 	}
 	return fmt.Errorf("localkms: %s: %w: %w", path, err, kms.ErrUnavailable)
 }
@@ -100,18 +123,18 @@ func (f *keyFile) write(path string, place func(from, to string) error) error {
 	if len(data) > maxFileSize {
 		return fmt.Errorf("localkms: %s has no room for another version; create another key: %w", path, kms.ErrInvalidRequest)
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+	if isLink(path) {
 		return fmt.Errorf("localkms: %s is a symbolic link, which a change would replace; make the change in the directory that "+
 			"it leads to: %w", path, kms.ErrInvalidRequest)
 	}
-	temporary, err := writeTemporary(filepath.Dir(path), data)
+	temporary, err := writeTemporary(path, data)
 	if err != nil {
-		return ioError(path, err)
+		return ioError(filepath.Dir(path), err)
 	}
 	defer os.Remove(temporary) // of a renamed file nothing is left to remove
 	if err := place(temporary, path); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return errExists(path)
+			return existsError{f.Name, path}
 		}
 		return ioError(path, err)
 	}
@@ -121,15 +144,20 @@ func (f *keyFile) write(path string, place func(from, to string) error) error {
 	return nil
 }
 
-// writeTemporary returns the name of a new file with mode 0600 (os.CreateTemp) and data in it, synced. Its leading dot keeps
-// it out of List, should a process be killed here.
-func writeTemporary(dir string, data []byte) (name string, err error) {
-	f, err := os.CreateTemp(dir, ".new-*")
+// writeTemporary returns the name of a new file beside path with mode 0600 (os.CreateTemp) and data in it, synced. Its leading
+// dot keeps it out of List, should a process be killed here. Root makes it the property of path's owner, or the directory's if
+// path is new.
+func writeTemporary(path string, data []byte) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return "", err
 	}
+	like := path
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		like = filepath.Dir(path)
+	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, giveToOwnerOf(like, f), f.Sync(), f.Close())
 	if err != nil {
 		os.Remove(f.Name())
 	}
@@ -150,7 +178,7 @@ func syncDir(dir string) error {
 
 // makeDir makes the directory and those above it that are missing, for their owner alone, each with its name on disk.
 func makeDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	if isDir(dir) {
 		return nil
 	}
 	parent := filepath.Dir(dir)
@@ -159,7 +187,10 @@ func makeDir(dir string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !isDir(dir) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !isDir(dir) { // another process may have made it in the meantime
+		if errors.Is(err, fs.ErrExist) {
+			return errNotDir(dir)
+		}
 		return ioError(dir, err)
 	}
 	if err := syncDir(parent); err != nil {
@@ -168,7 +199,6 @@ func makeDir(dir string) error {
 	return nil
 }
 
-// isDir is for a directory that another process made in the meantime.
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()

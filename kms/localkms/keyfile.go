@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,15 +16,37 @@ import (
 )
 
 const (
-	formatName  = "rowseal local key "
-	format      = formatName + "1"
+	formatName   = "rowseal local key "
+	formatNumber = 1
+	format       = formatName + "1"
+
 	maxFileSize = 1 << 20 // some 7,000 versions
 
 	masterKeySize = 32
 )
 
-// ErrKeyFile tells that a key file is truncated, altered, misnamed or of a newer format. Such a file is never overwritten.
+// ErrKeyFile tells that a key file is truncated, altered, misnamed, of a newer format, or no file. The error's text says which,
+// and the remedy. Such a file is never overwritten.
 var ErrKeyFile = fmt.Errorf("key file unusable (%w)", kms.ErrInvalidRequest)
+
+// defect is what is wrong with a key file, and what the owner can do. It shows nothing of the file but names and numbers.
+type defect struct{ what, remedy string }
+
+func (d defect) Error() string { return d.what + "; it is left as it is: " + d.remedy }
+
+// damage is a defect that an intact copy mends.
+func damage(what string) defect { return defect{what, "restore it from your backup"} }
+
+var (
+	errNotJSON    = damage("it is truncated or altered: not JSON")
+	errTooLarge   = damage(fmt.Sprintf("it has more than %d bytes, which no key file has", maxFileSize))
+	errNotRegular = defect{"it is not a regular file", "move it away, and if there was a key, restore that from your backup"}
+	errDangling   = defect{"it is a symbolic link that leads to no file", "put that file back, or remove the link"}
+)
+
+func unusable(path string, why error) error {
+	return fmt.Errorf("localkms: %s: %w: %w", path, why, ErrKeyFile)
+}
 
 // keyFile is the content of NAME.json. Versions ascend by number; Current seals, and all of them open.
 type keyFile struct {
@@ -114,8 +137,7 @@ func (f *keyFile) canonical() ([]byte, error) {
 }
 
 // parseKeyFile reads what encode wrote. White space apart, each byte must be as encode writes it, so that no altered file
-// passes for another meaning of the same. Its errors say what is wrong with the file and show nothing of it but names and
-// numbers: the texts of encoding/json's errors can hold pieces of a key.
+// passes for another meaning of the same. Its errors are defects: the texts of encoding/json's errors can hold pieces of a key.
 func parseKeyFile(data []byte, name string) (*keyFile, error) {
 	if err := checkFormat(data); err != nil {
 		return nil, err
@@ -124,7 +146,7 @@ func parseKeyFile(data []byte, name string) (*keyFile, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(f); err != nil {
-		return nil, errors.New("it has fields or values that this version of rowseal does not know")
+		return nil, damage("it is altered: it has fields or values that its format does not know")
 	}
 	if err := f.checkBytes(data); err != nil {
 		return nil, err
@@ -138,7 +160,7 @@ func parseKeyFile(data []byte, name string) (*keyFile, error) {
 
 func checkFormat(data []byte) error {
 	if !json.Valid(data) {
-		return errors.New("it is truncated or altered: not JSON")
+		return errNotJSON
 	}
 	var header struct {
 		Format string `json:"format"`
@@ -147,40 +169,50 @@ func checkFormat(data []byte) error {
 	switch {
 	case err == nil && header.Format == format:
 		return nil
-	case err == nil && strings.HasPrefix(header.Format, formatName):
-		return errors.New("its format is newer than this version of rowseal, or its first line is altered")
+	case err == nil && isNewer(header.Format):
+		return defect{"its format is newer than this version of rowseal",
+			"update rowseal (a backup in the old format would lack its latest versions)"}
 	default:
-		return fmt.Errorf("it is altered or no key file: its format is not %q", format)
+		return defect{fmt.Sprintf("it is altered or no key file: its format is not %q", format),
+			"restore it from your backup, or if it is no key, move it away"}
 	}
+}
+
+func isNewer(other string) bool {
+	number, ok := strings.CutPrefix(other, formatName)
+	n, err := strconv.Atoi(number)
+	return ok && err == nil && n > formatNumber
 }
 
 func (f *keyFile) checkBytes(data []byte) error {
 	var got bytes.Buffer
 	defer func() { clear(got.Bytes()) }()
 	if err := json.Compact(&got, data); err != nil {
-		return errors.New("it is truncated or altered: not JSON")
+		return errNotJSON
 	}
 	want, err := f.canonical()
 	defer clear(want)
 	if err != nil || !bytes.Equal(got.Bytes(), want) {
-		return errors.New("it is altered: its checksum is that of another content")
+		return defect{"it is altered: its checksum is that of another content",
+			"restore it from your backup, or undo the change if you made one"}
 	}
 	return nil
 }
 
 func (f *keyFile) checkContent(name string) error {
 	if f.Name != name {
-		return fmt.Errorf("it holds the key %q: a key file must keep its name", f.Name)
+		return defect{fmt.Sprintf("it holds the key %q, and a key file must keep its name", f.Name),
+			fmt.Sprintf("rename it to %s, unless there is one", f.Name+extension)}
 	}
 	last := uint32(0)
 	for _, v := range f.Versions {
 		if v.Number <= last {
-			return errors.New("its versions are not in ascending order")
+			return damage("its versions are not in ascending order")
 		}
 		last = v.Number
 	}
 	if _, ok := f.version(f.Current); !ok {
-		return fmt.Errorf("it lacks the version %d that it calls current", f.Current)
+		return damage(fmt.Sprintf("it lacks the version %d that it calls current", f.Current))
 	}
 	return nil
 }

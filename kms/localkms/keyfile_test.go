@@ -87,11 +87,14 @@ func TestEncodeWritesWhatWasRead(t *testing.T) {
 	}
 }
 
+type badFile struct {
+	data   []byte
+	says   string
+	remedy string
+}
+
 // badFiles are contents of users.json that no method may use or change.
-func badFiles(t *testing.T, good []byte) map[string]struct {
-	data []byte
-	says string
-} {
+func badFiles(t *testing.T, good []byte) map[string]badFile {
 	key := base64.StdEncoding.EncodeToString(mustParse(t, good, "users").Versions[0].Key.bytes())
 	with := func(change func(f *keyFile)) []byte {
 		f := mustParse(t, good, "users")
@@ -105,35 +108,37 @@ func badFiles(t *testing.T, good []byte) map[string]struct {
 		}
 		return b
 	}
-	return map[string]struct {
-		data []byte
-		says string
-	}{
-		"empty":               {nil, "truncated"},
-		"half":                {good[:len(good)/2], "truncated"},
-		"not JSON":            {[]byte("users"), "not JSON"},
-		"no object":           {[]byte("[]"), "no key file"},
-		"another JSON":        {[]byte("{}"), "no key file"},
-		"two objects":         {append(bytes.Clone(good), good...), "not JSON"},
-		"flipped key":         {replace(`"key": "`, `"key": "A`), "does not know"},
-		"edited by hand":      {replace(`"disabled": false`, `"disabled": true`), "checksum"},
-		"newer format":        {with(func(f *keyFile) { f.Format = "rowseal local key 2" }), "newer"},
-		"unknown field":       {replace(`"disabled"`, `"owner": "ops", "disabled"`), "does not know"},
-		"field in other case": {replace(`"disabled"`, `"Disabled"`), "checksum"},
-		"field twice":         {replace(`"current"`, `"disabled": false, "current"`), "checksum"},
-		"another name":        {with(func(f *keyFile) { f.Name = "other" }), `holds the key "other"`},
-		"no versions":         {with(func(f *keyFile) { f.Versions = nil }), "lacks the version 1"},
-		"version 0":           {with(func(f *keyFile) { f.Versions[0].Number = 0 }), "ascending"},
-		"a version twice":     {with(func(f *keyFile) { f.Versions = append(f.Versions, f.Versions[0]) }), "ascending"},
-		"no current version":  {with(func(f *keyFile) { f.Current = 9 }), "lacks the version 9"},
-		"missing key":         {replace(`"key"`, `"kex"`), "does not know"},
-		"null key":            {replace(`"`+key+`"`, `null`), "checksum"},
-		"too large":           {append(bytes.Clone(good), bytes.Repeat([]byte(" "), maxFileSize)...), "more than"},
+	const (
+		restore = "restore it from your backup: key file" // and nothing else
+		orMove  = "restore it from your backup, or if it is no key, move it away"
+		orUndo  = "restore it from your backup, or undo the change"
+	)
+	return map[string]badFile{
+		"empty":               {nil, "truncated", restore},
+		"half":                {good[:len(good)/2], "truncated", restore},
+		"not JSON":            {[]byte("users"), "not JSON", restore},
+		"no object":           {[]byte("[]"), "no key file", orMove},
+		"another JSON":        {[]byte("{}"), "no key file", orMove},
+		"two objects":         {append(bytes.Clone(good), good...), "not JSON", restore},
+		"flipped key":         {replace(`"key": "`, `"key": "A`), "does not know", restore},
+		"edited by hand":      {replace(`"disabled": false`, `"disabled": true`), "checksum", orUndo},
+		"newer format":        {with(func(f *keyFile) { f.Format = "rowseal local key 2" }), "newer", "update rowseal"},
+		"unknown field":       {replace(`"disabled"`, `"owner": "ops", "disabled"`), "does not know", restore},
+		"field in other case": {replace(`"disabled"`, `"Disabled"`), "checksum", orUndo},
+		"field twice":         {replace(`"current"`, `"disabled": false, "current"`), "checksum", orUndo},
+		"another name":        {with(func(f *keyFile) { f.Name = "other" }), `holds the key "other"`, "rename it to other.json"},
+		"no versions":         {with(func(f *keyFile) { f.Versions = nil }), "lacks the version 1", restore},
+		"version 0":           {with(func(f *keyFile) { f.Versions[0].Number = 0 }), "ascending", restore},
+		"a version twice":     {with(func(f *keyFile) { f.Versions = append(f.Versions, f.Versions[0]) }), "ascending", restore},
+		"no current version":  {with(func(f *keyFile) { f.Current = 9 }), "lacks the version 9", restore},
+		"missing key":         {replace(`"key"`, `"kex"`), "does not know", restore},
+		"null key":            {replace(`"`+key+`"`, `null`), "checksum", orUndo},
+		"too large":           {append(bytes.Clone(good), bytes.Repeat([]byte(" "), maxFileSize)...), "more than", restore},
 	}
 }
 
 func TestABadFileIsNamedAndNeverOverwritten(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	good := readFile(t, key.path)
 	for name, bad := range badFiles(t, good) {
@@ -144,7 +149,7 @@ func TestABadFileIsNamedAndNeverOverwritten(t *testing.T) {
 				t.Errorf("%s: %s: %v", name, method, err)
 				continue
 			}
-			for _, want := range []string{key.path, bad.says} {
+			for _, want := range []string{key.path, bad.says, bad.remedy} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: %s: %q does not say %q", name, method, err, want)
 				}

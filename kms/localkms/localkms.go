@@ -31,6 +31,19 @@
 // NAME.json holds the versions of the key, each 32 random bytes, in JSON: see docs/local-keys.md. It is read anew at every
 // request, so that what another process changes takes effect at once. A version is used only after the file that holds it is
 // safely on disk: it is first written as one that opens and does not seal.
+//
+// # Permissions
+//
+// A key is refused with kms.ErrAccessDenied, whatever is asked of it, if others can read its file or could have put it there:
+//
+//   - the file has any permission for group or others;
+//   - the directory can be written to by group or others, with the sticky bit or without;
+//   - the directory belongs to neither root nor the user of the process (root may use every user's);
+//   - the file belongs to neither root, nor the user of the process, nor the owner of the directory.
+//
+// For a symbolic link that holds of the directory it is in, of the file that it leads to and of that file's directory. The
+// directories above are not checked. What root changes keeps its owner and group; a new key that root makes belongs to the owner
+// of the directory. On Windows none of this is checked: there the directory's access control list decides.
 package localkms
 
 import (
@@ -56,10 +69,11 @@ func init() {
 	})
 }
 
-// Store is a directory of keys. Its methods are safe for concurrent use, by other processes too.
+// Store is a directory of keys. Its methods are safe for concurrent use, by other processes too. Those that change a key wait for
+// the directory's lock, until ctx ends or 30 seconds have passed; a change that has begun is carried through.
 //
-// Their errors match kms.ErrInvalidRequest, kms.ErrKeyNotFound, kms.ErrAccessDenied (a key file that others may read),
-// kms.ErrUnavailable (the directory's lock, or the disk) or ErrKeyFile.
+// Their errors match kms.ErrInvalidRequest, kms.ErrKeyNotFound, kms.ErrAccessDenied (see Permissions), kms.ErrUnavailable (the
+// directory's lock, or the disk), ErrKeyFile or the error of ctx.
 type Store struct {
 	// Dir is made when the first key is. "": the directory that $ROWSEAL_LOCAL_KEYS names, or else rowseal/keys in
 	// os.UserConfigDir.

@@ -1,6 +1,7 @@
 package localkms
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,9 @@ const (
 	lockName = ".lock"
 	// A change under the lock takes a few synced writes: milliseconds, or seconds on a disk that is in trouble.
 	lockTimeout = 30 * time.Second
-	lockPoll    = 5 * time.Millisecond
+	// acquire looks again after the least, then after twice as long each time, up to the most.
+	leastLockPoll = 5 * time.Millisecond
+	mostLockPoll  = 100 * time.Millisecond
 )
 
 // errHeld is what a tryLock returns while another process has the lock.
@@ -22,17 +25,23 @@ var errHeld = errors.New("lock held")
 
 // locked calls change with the directory's lock held, against other processes and goroutines alike. Readers take no lock: a
 // file is replaced whole.
-func locked(dir string, change func() error) error {
-	unlock, err := acquire(filepath.Join(dir, lockName), tryLock, lockTimeout)
+func locked(ctx context.Context, dir string, change func() error) error {
+	unlock, err := acquire(ctx, filepath.Join(dir, lockName), tryLock, lockTimeout)
 	if err != nil {
 		return err
 	}
 	return errors.Join(change(), unlock())
 }
 
-// acquire polls, because neither kind of lock can wait with a time limit.
-func acquire(path string, try func(path string) (unlock func() error, err error), limit time.Duration) (func() error, error) {
-	for deadline := time.Now().Add(limit); ; time.Sleep(lockPoll) {
+// acquire polls, because neither kind of lock can wait with a time limit. It ends when ctx does.
+func acquire(
+	ctx context.Context, path string, try func(path string) (unlock func() error, err error), limit time.Duration,
+) (func() error, error) {
+	deadline := time.Now().Add(limit)
+	for poll := leastLockPoll; ; poll = min(2*poll, mostLockPoll) {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("localkms: waiting for %s: %w", path, err)
+		}
 		unlock, err := try(path)
 		switch {
 		case err == nil:
@@ -42,6 +51,10 @@ func acquire(path string, try func(path string) (unlock func() error, err error)
 		case time.Now().After(deadline):
 			return nil, fmt.Errorf("localkms: %s is held by another process for more than %v; try again%s: %w",
 				path, limit, lockRemedy, kms.ErrUnavailable)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(poll):
 		}
 	}
 }

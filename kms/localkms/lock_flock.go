@@ -4,7 +4,9 @@ package localkms
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -13,7 +15,7 @@ const lockRemedy = ""
 // tryLock takes an flock, which the system gives back when the process ends, however it ends. The file itself stays: to remove
 // it would let two processes hold locks on two files of one name.
 func tryLock(path string) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}
@@ -26,4 +28,21 @@ func tryLock(path string) (unlock func() error, err error) {
 		return nil, errHeld
 	}
 	return nil, err
+}
+
+// openLock makes the file if it must, and gives away only one that it has made: what another user has put under this name may
+// be a link to any file of the system.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(path, os.O_RDWR, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := giveToOwnerOf(filepath.Dir(path), f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }

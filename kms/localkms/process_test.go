@@ -2,6 +2,7 @@ package localkms
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -39,15 +40,15 @@ func child(dir, rounds string) error {
 	if err != nil {
 		return err
 	}
-	s := Store{Dir: dir}
-	switch err := s.Create("users"); {
+	ctx, s := context.Background(), Store{Dir: dir}
+	switch err := s.Create(ctx, "users"); {
 	case err == nil:
 		fmt.Println("created")
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
 	for range n {
-		v, err := s.Rotate("users")
+		v, err := s.Rotate(ctx, "users")
 		if err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func times(short, long int) int {
 
 func TestProcessesThatRotateAtOnceLoseNoVersion(t *testing.T) {
 	processes, rounds := times(4, 6), times(8, 150)
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	r := &reports{sealed: make(map[uint64][]byte)}
 	var wg sync.WaitGroup
 	for range processes {
@@ -186,7 +187,7 @@ func TestProcessesKilledWhileTheyRotateLoseNothing(t *testing.T) {
 	if lockRemedy != "" {
 		t.Skip("without flock, a killed process leaves its lock behind, and a person must remove it")
 	}
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	newKey(t, s, "users")
 	r := &reports{sealed: make(map[uint64][]byte)}
 	var wg sync.WaitGroup

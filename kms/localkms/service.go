@@ -65,7 +65,8 @@ func (s service) load(ctx context.Context) (*keyFile, error) {
 	}
 	if f.Disabled {
 		f.wipe()
-		return nil, fmt.Errorf("localkms: run \"rowseal keys enable %s\" to use it again: %w", s.name, kms.ErrKeyDisabled)
+		return nil, fmt.Errorf("localkms: the key is switched off; run \"rowseal keys enable %s\" to use it again: %w",
+			s.name, kms.ErrKeyDisabled)
 	}
 	return f, nil
 }

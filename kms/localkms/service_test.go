@@ -26,7 +26,7 @@ import (
 // newKey makes a key and returns its service.
 func newKey(t testing.TB, s Store, name string) service {
 	t.Helper()
-	if err := s.Create(name); err != nil {
+	if err := s.Create(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	return openKey(t, s, name)
@@ -57,7 +57,7 @@ func decrypt(s kms.Service, ciphertext []byte, c kms.Context) ([]byte, error) {
 
 func rotate(t testing.TB, s Store, name string) uint32 {
 	t.Helper()
-	version, err := s.Rotate(name)
+	version, err := s.Rotate(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +69,11 @@ func versionOf(ciphertext []byte) int { return int(binary.BigEndian.Uint32(ciphe
 var row = kms.Context{"model_name": "User", "model_id": "1"}
 
 func TestConformance(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key, other := newKey(t, s, "one"), newKey(t, s, "two")
-	must := func(f func(string) error) func(*testing.T) {
+	must := func(f func(context.Context, string) error) func(*testing.T) {
 		return func(t *testing.T) {
-			if err := f("one"); err != nil {
+			if err := f(t.Context(), "one"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -108,8 +108,8 @@ func TestConformance(t *testing.T) {
 }
 
 func TestOpensThroughKMSWithTheDirectoryOfTheEnvironment(t *testing.T) {
-	t.Setenv("ROWSEAL_LOCAL_KEYS", t.TempDir())
-	if err := (Store{}).Create("users"); err != nil {
+	t.Setenv("ROWSEAL_LOCAL_KEYS", newStore(t).Dir)
+	if err := (Store{}).Create(t.Context(), "users"); err != nil {
 		t.Fatal(err)
 	}
 	key, err := kms.Open(t.Context(), "local/users", nil)
@@ -133,7 +133,7 @@ func TestOpensThroughKMSWithTheDirectoryOfTheEnvironment(t *testing.T) {
 
 // The format's description carried out once more with the plain parts: what the package writes is what it says.
 func TestWireFormat(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	rotate(t, s, "users")
 	for name, test := range map[string]struct {
@@ -204,7 +204,7 @@ func openPlainly(t *testing.T, master, b []byte, ad string) string {
 
 // A key of its own for every ciphertext is what lifts the limit on random nonces.
 func TestEveryCiphertextHasItsOwnSaltAndNonce(t *testing.T) {
-	key := newKey(t, Store{Dir: t.TempDir()}, "users")
+	key := newKey(t, newStore(t), "users")
 	seen := map[string]bool{}
 	for range 100 {
 		wrapped := encrypt(t, key, []byte("data key"), row)
@@ -216,7 +216,7 @@ func TestEveryCiphertextHasItsOwnSaltAndNonce(t *testing.T) {
 }
 
 func TestACancelledCtxStopsWithinABatch(t *testing.T) {
-	key := newKey(t, Store{Dir: t.TempDir()}, "users")
+	key := newKey(t, newStore(t), "users")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancelling := func(c kms.Context) ([]byte, error) {
 		cancel()
@@ -233,7 +233,7 @@ func TestACancelledCtxStopsWithinABatch(t *testing.T) {
 // What was ever written must open for ever. known.json and known_python.json are from another implementation;
 // known_go.json is from this one's first version.
 func TestKnownCiphertextsOpen(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	writeFile(t, keyPath(s.Dir, "known"), readFile(t, "testdata/known.json"))
 	key := openKey(t, s, "known")
 	for _, file := range []string{"known_python.json", "known_go.json"} {
@@ -274,7 +274,7 @@ func readKnown(t testing.TB, path string) (k known) {
 }
 
 func TestLargestPlaintext(t *testing.T) {
-	key := newKey(t, Store{Dir: t.TempDir()}, "users")
+	key := newKey(t, newStore(t), "users")
 	plaintext := bytes.Repeat([]byte("x"), 64<<10)
 	opened, err := decrypt(key, encrypt(t, key, plaintext, row), row)
 	if err != nil || !bytes.Equal(opened, plaintext) {
@@ -287,7 +287,7 @@ func TestLargestPlaintext(t *testing.T) {
 
 // The same bytes under the name of another key: the name is authenticated, not only the key.
 func TestNameIsAuthenticated(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key, twin := newKey(t, s, "users"), newKey(t, s, "twin")
 	f := mustParse(t, readFile(t, key.path), "users")
 	f.Name = "twin"
@@ -299,7 +299,7 @@ func TestNameIsAuthenticated(t *testing.T) {
 
 // And the version: two versions with one master key do not open each other's.
 func TestVersionIsAuthenticated(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	f := mustParse(t, readFile(t, key.path), "users")
 	f.Versions = append(f.Versions, version{Number: 2, Created: f.Versions[0].Created, Key: f.Versions[0].Key})
@@ -312,7 +312,7 @@ func TestVersionIsAuthenticated(t *testing.T) {
 }
 
 func TestUnknownVersionMatchesBothErrors(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	backup := readFile(t, key.path)
 	rotate(t, s, "users")
@@ -328,7 +328,7 @@ func TestUnknownVersionMatchesBothErrors(t *testing.T) {
 }
 
 func TestRewrapGoesToTheNewestVersionAndAnyContext(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	wrapped := encrypt(t, key, []byte("data key"), row)
 	rotate(t, s, "users")
@@ -349,25 +349,26 @@ func TestRewrapGoesToTheNewestVersionAndAnyContext(t *testing.T) {
 }
 
 func TestChangesByOthersTakeEffectAtTheNextRequest(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	first := encrypt(t, key, []byte("x"), row)
 	rotate(t, s, "users")
 	if got := versionOf(encrypt(t, key, []byte("x"), row)); got != 2 {
 		t.Errorf("after a rotation it seals with version %d", got)
 	}
-	if err := s.Disable("users"); err != nil {
+	if err := s.Disable(t.Context(), "users"); err != nil {
 		t.Fatal(err)
 	}
 	_, openErr := decrypt(key, first, row)
 	sealErr := key.Encrypt(t.Context(), []kms.Item{{Data: []byte("x")}})[0].Err
 	rewrapErr := key.Rewrap(t.Context(), []kms.RewrapItem{{Item: kms.Item{Data: first, Context: row}, To: row}})[0].Err
 	for op, err := range map[string]error{"open": openErr, "seal": sealErr, "rewrap": rewrapErr} {
-		if !errors.Is(err, kms.ErrKeyDisabled) || !strings.Contains(err.Error(), "rowseal keys enable users") {
+		const says = `localkms: the key is switched off; run "rowseal keys enable users" to use it again`
+		if !errors.Is(err, kms.ErrKeyDisabled) || !strings.HasPrefix(err.Error(), says) {
 			t.Errorf("%s with a disabled key: %v", op, err)
 		}
 	}
-	if err := s.Enable("users"); err != nil {
+	if err := s.Enable(t.Context(), "users"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := decrypt(key, first, row); err != nil {
@@ -386,7 +387,7 @@ func TestMissingKeyNamesFileAndRemedy(t *testing.T) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
 	}
-	if _, err := s.Rotate("users"); !errors.Is(err, kms.ErrKeyNotFound) {
+	if _, err := s.Rotate(t.Context(), "users"); !errors.Is(err, kms.ErrKeyNotFound) {
 		t.Errorf("Rotate: %v", err)
 	}
 	if _, err := os.Stat(s.Dir); !errors.Is(err, fs.ErrNotExist) {
@@ -395,7 +396,7 @@ func TestMissingKeyNamesFileAndRemedy(t *testing.T) {
 }
 
 func TestACustomEncodingsErrorIsTheCallersMistake(t *testing.T) {
-	key := newKey(t, Store{Dir: t.TempDir()}, "users")
+	key := newKey(t, newStore(t), "users")
 	cause := errors.New("no such name")
 	it := kms.Item{Data: []byte("x"), Context: row, Encoding: func(kms.Context) ([]byte, error) { return nil, cause }}
 	for op, r := range map[string]kms.Result{
@@ -409,7 +410,7 @@ func TestACustomEncodingsErrorIsTheCallersMistake(t *testing.T) {
 }
 
 func TestNothingPrintsKeyMaterial(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	f := mustParse(t, readFile(t, key.path), "users")
 	secret := f.Versions[0].Key.bytes()

@@ -1,6 +1,7 @@
 package localkms
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -16,15 +17,21 @@ import (
 
 // Create makes a key with one version. A key that is there already is left alone, and the error matches fs.ErrExist too.
 // A process killed here leaves no key or a disabled one.
-func (s Store) Create(name string) error {
+func (s Store) Create(ctx context.Context, name string) error {
 	dir, err := s.keyDir(name)
 	if err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("localkms: create %s: %w", name, err)
+	}
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	return locked(dir, func() error {
+	if _, err := statDir(dir); err != nil {
+		return err
+	}
+	return locked(ctx, dir, func() error {
 		path := keyPath(dir, name)
 		if err := checkAbsent(path, name); err != nil {
 			return err
@@ -55,19 +62,24 @@ func checkAbsent(path, name string) error {
 		return err
 	}
 	f.wipe()
-	return errExists(path)
+	return existsError{name, path}
 }
 
-func errExists(path string) error {
-	return fmt.Errorf("localkms: the key is there already, in %s: %w: %w", path, fs.ErrExist, kms.ErrInvalidRequest)
+// existsError matches two sentinels without repeating what they say.
+type existsError struct{ name, path string }
+
+func (e existsError) Error() string {
+	return fmt.Sprintf("localkms: the key is there already, in %s; to add a version: rowseal keys rotate %s", e.path, e.name)
 }
+
+func (e existsError) Unwrap() []error { return []error{fs.ErrExist, kms.ErrInvalidRequest} }
 
 // Rotate adds a version, which seals from then on, and returns its number. Earlier versions stay and open what they sealed. A
 // number is not used twice; a process killed here may leave one that never seals. A disabled key can be rotated and stays
 // disabled.
-func (s Store) Rotate(name string) (uint32, error) {
+func (s Store) Rotate(ctx context.Context, name string) (uint32, error) {
 	var number uint32
-	err := s.update(name, func(f *keyFile, write func() error) (err error) {
+	err := s.update(ctx, name, func(f *keyFile, write func() error) (err error) {
 		number, err = f.rotate(write)
 		return err
 	})
@@ -93,13 +105,13 @@ func (f *keyFile) rotate(write func() error) (uint32, error) {
 }
 
 // Disable makes the key refuse to seal and to open, from each process's next request on. Nothing is deleted.
-func (s Store) Disable(name string) error { return s.setDisabled(name, true) }
+func (s Store) Disable(ctx context.Context, name string) error { return s.setDisabled(ctx, name, true) }
 
 // Enable undoes Disable.
-func (s Store) Enable(name string) error { return s.setDisabled(name, false) }
+func (s Store) Enable(ctx context.Context, name string) error { return s.setDisabled(ctx, name, false) }
 
-func (s Store) setDisabled(name string, disabled bool) error {
-	return s.update(name, func(f *keyFile, write func() error) error {
+func (s Store) setDisabled(ctx context.Context, name string, disabled bool) error {
+	return s.update(ctx, name, func(f *keyFile, write func() error) error {
 		if f.Disabled == disabled {
 			return nil
 		}
@@ -109,16 +121,16 @@ func (s Store) setDisabled(name string, disabled bool) error {
 }
 
 // update reads a key's file and lets change alter and write it, all under the directory's lock.
-func (s Store) update(name string, change func(f *keyFile, write func() error) error) error {
+func (s Store) update(ctx context.Context, name string, change func(f *keyFile, write func() error) error) error {
 	dir, err := s.keyDir(name)
 	if err != nil {
 		return err
 	}
 	path := keyPath(dir, name)
-	if _, err := os.Stat(dir); err != nil {
-		return fileError(path, name, err) // no lock file in a directory that is not there
+	if _, err := keyFileDir(path, name); err != nil {
+		return err // no lock file in a directory that is not there or not to be trusted
 	}
-	return locked(dir, func() error {
+	return locked(ctx, dir, func() error {
 		f, err := readKeyFile(path, name)
 		if err != nil {
 			return err
@@ -160,10 +172,13 @@ func (s Store) List() ([]KeyInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if _, err := statDir(dir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
 	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, ioError(dir, err)
 	}

@@ -1,6 +1,7 @@
 package localkms
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -41,28 +42,44 @@ func chmod(t testing.TB, path string, mode fs.FileMode) {
 	}
 }
 
+// newStore is an empty directory. With a umask of 002, t.TempDir is one that the group can write to.
+func newStore(t testing.TB) Store {
+	t.Helper()
+	s := Store{Dir: filepath.Join(t.TempDir(), "keys")}
+	if err := os.Mkdir(s.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// everyChange is what alters a key.
+func everyChange(ctx context.Context, s Store, name string) map[string]func() error {
+	return map[string]func() error{
+		"Create":  func() error { return s.Create(ctx, name) },
+		"Rotate":  func() error { _, err := s.Rotate(ctx, name); return err },
+		"Disable": func() error { return s.Disable(ctx, name) },
+		"Enable":  func() error { return s.Enable(ctx, name) },
+	}
+}
+
 // everyMethod is what can be done with one key.
 func everyMethod(s Store, name string) map[string]func() error {
-	return map[string]func() error{
-		"Create":  func() error { return s.Create(name) },
-		"Rotate":  func() error { _, err := s.Rotate(name); return err },
-		"Disable": func() error { return s.Disable(name) },
-		"Enable":  func() error { return s.Enable(name) },
-		"Open": func() error {
-			k, err := s.Open(name)
-			if err != nil {
-				return err
-			}
-			_, err = decrypt(k, make([]byte, overhead), nil)
+	all := everyChange(context.Background(), s, name)
+	all["Open"] = func() error {
+		k, err := s.Open(name)
+		if err != nil {
 			return err
-		},
+		}
+		_, err = decrypt(k, make([]byte, overhead), nil)
+		return err
 	}
+	return all
 }
 
 func TestNames(t *testing.T) {
 	s := Store{Dir: filepath.Join(t.TempDir(), "keys")}
 	for _, name := range []string{"a", "0", "users", "users.v2", "a-b_c.d", strings.Repeat("x", 64), "a..b"} {
-		if err := s.Create(name); err != nil {
+		if err := s.Create(t.Context(), name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -113,11 +130,16 @@ func TestDirectory(t *testing.T) {
 }
 
 func TestCreateNeverReplaces(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	before := readFile(t, key.path)
-	if err := s.Create("users"); !errors.Is(err, fs.ErrExist) || !errors.Is(err, kms.ErrInvalidRequest) {
-		t.Errorf("second Create: %v", err)
+	err := s.Create(t.Context(), "users")
+	if !errors.Is(err, fs.ErrExist) || !errors.Is(err, kms.ErrInvalidRequest) {
+		t.Fatalf("second Create: %v", err)
+	}
+	want := "localkms: the key is there already, in " + key.path + "; to add a version: rowseal keys rotate users"
+	if err.Error() != want {
+		t.Errorf("it says %q, want %q", err, want)
 	}
 	if string(readFile(t, key.path)) != string(before) {
 		t.Error("the file changed")
@@ -164,7 +186,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 }
 
 func TestAFileThatOthersMayUseIsRefused(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	before := readFile(t, key.path)
 	for _, mode := range []fs.FileMode{0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o777} {
@@ -195,7 +217,7 @@ func TestList(t *testing.T) {
 		newKey(t, s, name)
 	}
 	rotate(t, s, "users")
-	if err := s.Disable("off"); err != nil {
+	if err := s.Disable(t.Context(), "off"); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, keyPath(s.Dir, "broken"), []byte("{"))
@@ -237,19 +259,19 @@ func TestList(t *testing.T) {
 }
 
 func TestDisableAndEnableTwice(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	newKey(t, s, "users")
-	for _, step := range []func(string) error{s.Disable, s.Disable, s.Enable, s.Enable} {
-		if err := step("users"); err != nil {
+	for _, step := range []func(context.Context, string) error{s.Disable, s.Disable, s.Enable, s.Enable} {
+		if err := step(t.Context(), "users"); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
 func TestADisabledKeyRotatesAndStaysDisabled(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
-	if err := s.Disable("users"); err != nil {
+	if err := s.Disable(t.Context(), "users"); err != nil {
 		t.Fatal(err)
 	}
 	if v := rotate(t, s, "users"); v != 2 {
@@ -304,7 +326,7 @@ func TestAFailedWriteStopsARotation(t *testing.T) {
 
 // A rotation that was cut short leaves a version that never seals; its number is not used again.
 func TestRotationAfterOneThatWasCutShort(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	f := mustParse(t, readFile(t, key.path), "users")
 	f.Versions = append(f.Versions, newVersion(2))
@@ -321,7 +343,7 @@ func TestRotationAfterOneThatWasCutShort(t *testing.T) {
 }
 
 func TestAFailedWriteLeavesTheFileAndNoOther(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	before := readFile(t, key.path)
 	f := mustParse(t, before, "users")
@@ -346,13 +368,13 @@ func TestAFailedWriteLeavesTheFileAndNoOther(t *testing.T) {
 }
 
 func TestVersionNumbersAndFileSizeAreBounded(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	key := newKey(t, s, "users")
 	f := mustParse(t, readFile(t, key.path), "users")
 	f.Versions[0].Number, f.Current = math.MaxUint32, math.MaxUint32
 	writeFile(t, key.path, encode(t, f))
 	encrypt(t, key, []byte("x"), row)
-	if _, err := s.Rotate("users"); !errors.Is(err, kms.ErrInvalidRequest) {
+	if _, err := s.Rotate(t.Context(), "users"); !errors.Is(err, kms.ErrInvalidRequest) {
 		t.Errorf("Rotate after the last number: %v", err)
 	}
 
@@ -372,7 +394,7 @@ func TestVersionNumbersAndFileSizeAreBounded(t *testing.T) {
 }
 
 func TestASymbolicLinkIsReadAndNeverReplaced(t *testing.T) {
-	real, linked := Store{Dir: t.TempDir()}, Store{Dir: t.TempDir()}
+	real, linked := newStore(t), newStore(t)
 	key := newKey(t, real, "users")
 	if err := os.Symlink(key.path, keyPath(linked.Dir, "users")); err != nil {
 		t.Skip("this system makes no symbolic links here: ", err)
@@ -397,8 +419,11 @@ func TestASymbolicLinkIsReadAndNeverReplaced(t *testing.T) {
 	if err := os.Symlink(dangling, keyPath(linked.Dir, "new")); err != nil {
 		t.Fatal(err)
 	}
-	if err := linked.Create("new"); err == nil {
-		t.Error("Create through a dangling link succeeded")
+	for method, call := range everyMethod(linked, "new") {
+		err := call()
+		if !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), "put that file back, or remove the link") {
+			t.Errorf("%s through a dangling link: %v", method, err)
+		}
 	}
 	if _, err := os.Lstat(dangling); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("Create wrote through a dangling link")
@@ -406,7 +431,7 @@ func TestASymbolicLinkIsReadAndNeverReplaced(t *testing.T) {
 }
 
 func TestOnlyRegularFilesAreRead(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := newStore(t)
 	if err := os.Mkdir(keyPath(s.Dir, "users"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -417,16 +442,70 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatIsAFile(t *testing.T) {
-	s := Store{Dir: filepath.Join(t.TempDir(), "file")}
-	writeFile(t, s.Dir, nil)
-	for method, call := range everyMethod(s, "users") {
-		if err := call(); !errors.Is(err, kms.ErrUnavailable) {
+func TestADirectoryThatIsNone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	writeFile(t, file, nil)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "nothing"), link); err != nil {
+		t.Skip("this system makes no symbolic links here: ", err)
+	}
+	refused := func(what, dir string, err error) {
+		t.Helper()
+		if !errors.Is(err, kms.ErrInvalidRequest) ||
+			!strings.Contains(err.Error(), dir+" is not a directory; set $ROWSEAL_LOCAL_KEYS (or Store.Dir)") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for method, call := range everyMethod(Store{Dir: file}, "users") {
+		refused(method+" in a file", file, call())
+	}
+	_, err := Store{Dir: file}.List()
+	refused("List of a file", file, err)
+	refused("Create beneath a file", file, Store{Dir: filepath.Join(file, "keys")}.Create(t.Context(), "users"))
+	refused("Create in a dangling link", link, Store{Dir: link}.Create(t.Context(), "users"))
+}
+
+func TestACtxThatHasEndedChangesNothing(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := newStore(t)
+	key := newKey(t, s, "users")
+	before := readFile(t, key.path)
+	for method, call := range everyChange(ended, s, "users") {
+		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
-	if _, err := s.List(); !errors.Is(err, kms.ErrUnavailable) {
-		t.Errorf("List: %v", err)
+	if string(readFile(t, key.path)) != string(before) {
+		t.Error("the file changed")
+	}
+	missing := Store{Dir: filepath.Join(s.Dir, "more")}
+	if err := missing.Create(ended, "users"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Create: %v", err)
+	}
+	if _, err := os.Stat(missing.Dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("Create made the directory")
+	}
+}
+
+func TestTheWaitForTheLockEndsWithCtx(t *testing.T) {
+	s := newStore(t)
+	newKey(t, s, "users")
+	unlock, err := tryLock(filepath.Join(s.Dir, lockName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	canceled, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(3*leastLockPoll, cancel)
+	late, stop := context.WithTimeout(t.Context(), 3*leastLockPoll)
+	defer stop()
+	for want, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: late} {
+		for method, call := range everyChange(ctx, s, "users") {
+			if err := call(); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", method, err, want)
+			}
+		}
 	}
 }
 
@@ -434,16 +513,16 @@ func TestALockThatIsHeldIsWaitedForAndNotForEver(t *testing.T) {
 	for name, try := range map[string]func(string) (func() error, error){"this system's": tryLock, "by making a file": tryExclusive} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), lockName)
-			unlock, err := acquire(path, try, time.Minute)
+			unlock, err := acquire(t.Context(), path, try, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := acquire(path, try, 0); !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), path) {
+			if _, err := acquire(t.Context(), path, try, 0); !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), path) {
 				t.Errorf("while it is held: %v", err)
 			}
 			waiting := make(chan error)
 			go func() {
-				unlock, err := acquire(path, try, time.Minute)
+				unlock, err := acquire(t.Context(), path, try, time.Minute)
 				if err == nil {
 					err = unlock()
 				}

@@ -28,7 +28,7 @@ func run(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	users, err := rowseal.NewModel[User]("users", ring, nil)
+	users, err := rowseal.NewModel[User]("users", ring, &rowseal.Options{Model: "User"})
 	if err != nil {
 		return err
 	}

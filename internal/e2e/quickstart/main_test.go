@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/localkms"
 )
 
@@ -17,7 +22,7 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("ROWSEAL_LOCAL_KEYS", dir)
-	if err := (localkms.Store{}).Create("users"); err != nil { // rowseal keys create users
+	if err := (localkms.Store{}).Create(context.Background(), "users"); err != nil { // rowseal keys create users
 		panic(err)
 	}
 	if err := os.Chdir(dir); err != nil {
@@ -28,30 +33,96 @@ func Example() {
 }
 
 func TestTheReadmeShowsThisProgram(t *testing.T) {
-	readme, err := os.ReadFile("../../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, program, ok := strings.Cut(string(source), "package main\n\n")
-	if !ok {
-		t.Fatal("main.go has no package clause")
-	}
-	shown, _, ok := strings.Cut(program, "\nfunc main() {")
-	if !ok {
-		t.Fatal("main.go has no main")
-	}
-	if !strings.Contains(string(readme), "```go\n"+strings.TrimSpace(shown)+"\n```") {
-		t.Error("README.md does not show quickstart/main.go between its package clause and main as a ```go block")
+	for file, from := range map[string]string{"main.go": "package main", "change.go": "// change gives"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, shown, ok := strings.Cut(string(source), from)
+		if !ok {
+			t.Fatalf("%s has no %q", file, from)
+		}
+		if !strings.Contains(readme(t), "```go\n"+from+shown+"```") {
+			t.Errorf("README.md does not show %s from %q on as a ```go block", file, from)
+		}
 	}
 }
 
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestAChangeKeepsToTheRowThatWasLoaded(t *testing.T) {
+	t.Setenv("ROWSEAL_LOCAL_KEYS", filepath.Join(t.TempDir(), "keys"))
+	if err := (localkms.Store{}).Create(t.Context(), "users"); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	main()
+	db, err := sql.Open("sqlite", "users.sqlite3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	users := model(t)
+	first, second := loadUser(t, db), loadUser(t, db)
+	if err := change(t.Context(), db, users, first, "countess@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	if err := users.Rewrap(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec(`UPDATE users SET encrypted_kms_key = ?`, second.EncryptedKMSKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := change(t.Context(), db, users, first, "late@example.org"); !errors.Is(err, errConflict) {
+		t.Errorf("a change beside a rewrap: %v", err)
+	}
+	u := loadUser(t, db)
+	if err := users.Open(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if email, err := u.Email.Get(); err != nil || email != "countess@example.org" {
+		t.Errorf("got %q, %v", email, err)
+	}
+}
+
+func model(t *testing.T) *rowseal.Model[User] {
+	t.Helper()
+	key, err := kms.Open(t.Context(), "local/users", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := rowseal.NewKeyring(rowseal.Version{Number: 1, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := rowseal.NewModel[User]("users", ring, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return users
+}
+
+func loadUser(t *testing.T, db *sql.DB) *User {
+	t.Helper()
+	u := new(User)
+	row := db.QueryRow(`SELECT id, encrypted_kms_key, email_ciphertext FROM users`)
+	if err := row.Scan(&u.ID, &u.EncryptedKMSKey, &u.Email); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
 func TestTheProgramSealsWhatItStores(t *testing.T) {
-	t.Setenv("ROWSEAL_LOCAL_KEYS", t.TempDir())
-	if err := (localkms.Store{}).Create("users"); err != nil {
+	t.Setenv("ROWSEAL_LOCAL_KEYS", filepath.Join(t.TempDir(), "keys"))
+	if err := (localkms.Store{}).Create(t.Context(), "users"); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -32,8 +33,8 @@ type boxFlags struct {
 func (f *boxFlags) add(cmd *cobra.Command, base64Help string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.keyID, "key-id", "", "use the KMS key `ID` (default $KMS_KEY_ID)")
-	fl.IntVar(&f.keyVersion, "key-version", 1, "it is version `N` of the keyring")
-	fl.StringArrayVar(&f.previous, "previous", nil, "add `VERSION=ID`, a key that was used earlier, to the keyring; repeatable")
+	fl.IntVar(&f.keyVersion, "key-version", 1, "keyring version: the `N` in vN:…; not the version that 'keys rotate' makes")
+	fl.StringArrayVar(&f.previous, "previous", nil, "add an earlier key with its keyring version, as `N=ID`; repeatable")
 	fl.StringArrayVar(&f.context, "context", nil, "add `NAME=VALUE` to the encryption context; repeatable")
 	fl.StringVar(&f.contextJSON, "context-json", "", "take the encryption context from a `JSON` object of strings and integers")
 	fl.BoolVar(&f.base64, "base64", false, base64Help)
@@ -50,7 +51,7 @@ func newEncrypt() *cobra.Command {
 output, alone.
 
 Without an argument, the plaintext is all of standard input, a final line end included. Other users of the machine can
-see arguments, so give secrets on standard input.
+see arguments, so give secrets on standard input. To encrypt an empty text, give '' as the argument.
 
 The encryption context names the record that the secret belongs to. It is not stored: decrypting needs the same one.`,
 		Example: `  printf %s "$SECRET" | rowseal encrypt --key-id local/demo --context model_name=User --context model_id=123`,
@@ -82,7 +83,8 @@ func newDecrypt() *cobra.Command {
 		Use:   "decrypt [CIPHERTEXT]",
 		Short: "Decrypt what encrypt, or kms_encrypted, returned",
 		Long: `Decrypt what 'rowseal encrypt' or the Ruby gem kms_encrypted returned, or what a key column holds: then the plaintext
-is the row's data key. The plaintext goes to standard output, alone and byte for byte.
+is the row's data key. The plaintext goes to standard output, alone and byte for byte. Bytes that are no printable text
+are not written to a terminal, which would take some of them for commands: --base64 shows them.
 
 Without an argument, the ciphertext is read from standard input.
 
@@ -96,16 +98,15 @@ Key and encryption context must be those of the encryption. After a change of ke
 			if err != nil {
 				return err
 			}
-			ciphertext, err := input(cmd, args)
+			ciphertext, err := ciphertext(cmd, args)
 			if err != nil {
 				return err
 			}
-			plaintext, err := ring.Decrypt(cmd.Context(), strings.TrimSpace(string(ciphertext)), ec)
+			plaintext, err := ring.Decrypt(cmd.Context(), ciphertext, ec)
 			if err != nil {
 				return withRemedy(err)
 			}
-			f.print(cmd.OutOrStdout(), plaintext)
-			return nil
+			return f.print(cmd.OutOrStdout(), plaintext)
 		},
 	}
 	f.add(cmd, "print the plaintext in base64")
@@ -117,7 +118,7 @@ func withRemedy(err error) error {
 	var refused *kms.Error
 	switch {
 	case errors.Is(err, rowseal.ErrVersionNotActive):
-		return fmt.Errorf("%w; name the key of that version with --previous VERSION=ID", err)
+		return fmt.Errorf("%w; name the key of that version with --previous N=ID", err)
 	case errors.Is(err, rowseal.ErrDecryptionFailed) && errors.As(err, &refused):
 		return fmt.Errorf("%w; the key, the context and the ciphertext must be those of the encryption", err)
 	}
@@ -125,27 +126,54 @@ func withRemedy(err error) error {
 }
 
 func (f *boxFlags) plaintext(cmd *cobra.Command, args []string) ([]byte, error) {
-	text, err := input(cmd, args)
-	if err != nil || !f.base64 {
-		return text, err
-	}
-	plaintext, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	plaintext, err := input(cmd, args)
 	if err != nil {
-		return nil, usagef("--base64: the plaintext is not base64 (RFC 4648 §4, padded)") // err would show a part of it
+		return nil, err
+	}
+	if f.base64 {
+		plaintext, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(plaintext)))
+		if err != nil {
+			return nil, usagef("--base64: the plaintext is not base64 (RFC 4648 §4, padded)") // err would show a part of it
+		}
+	}
+	if len(plaintext) == 0 && len(args) == 0 { // a variable that is not set, or a program that failed
+		return nil, usagef("standard input is empty; to encrypt an empty text give '' as the argument")
 	}
 	return plaintext, nil
 }
 
+// hasVersion is how every ciphertext begins that this program can open: it has no keyring for those from before versions.
+var hasVersion = regexp.MustCompile(`^v[0-9]+:`)
+
+func ciphertext(cmd *cobra.Command, args []string) (string, error) {
+	b, err := input(cmd, args)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(b))
+	switch {
+	case text == "" && len(args) == 0:
+		return "", usagef("standard input is empty")
+	case !hasVersion.MatchString(text):
+		return "", errors.New("not a ciphertext of rowseal: it must begin with v1: or the like")
+	}
+	return text, nil
+}
+
 // print writes the plaintext as it is; on a terminal a line end follows.
-func (f *boxFlags) print(w io.Writer, plaintext []byte) {
+func (f *boxFlags) print(w io.Writer, plaintext []byte) error {
+	var err error
 	switch {
 	case f.base64:
-		fmt.Fprintln(w, base64.StdEncoding.EncodeToString(plaintext))
-	case isTerminal(w):
-		fmt.Fprintf(w, "%s\n", plaintext)
+		_, err = fmt.Fprintln(w, base64.StdEncoding.EncodeToString(plaintext))
+	case !isTerminal(w):
+		_, err = w.Write(plaintext)
+	case !printable(plaintext):
+		err = errors.New("the plaintext is not printable text, so it is kept from the terminal; use --base64 or redirect the output")
 	default:
-		w.Write(plaintext)
+		_, err = fmt.Fprintf(w, "%s\n", plaintext)
 	}
+	return err
 }
 
 // open makes the keyring and the context that the flags describe.
@@ -181,7 +209,10 @@ func (f *boxFlags) versions(cmd *cobra.Command) ([]rowseal.Version, error) {
 		number, id, ok := strings.Cut(p, "=")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || id == "" {
-			return nil, usagef("--previous %q: must be VERSION=ID, as in 1=local/old", p)
+			return nil, usagef("--previous %q: must be N=ID, as in 1=local/old", p)
+		}
+		if n == f.keyVersion {
+			return nil, usagef("--previous: version %d is the current key; number the current one with --key-version", n)
 		}
 		if key, err = openKey(cmd, id); err != nil {
 			return nil, err
@@ -198,7 +229,7 @@ func input(cmd *cobra.Command, args []string) ([]byte, error) {
 	}
 	stdin := cmd.InOrStdin()
 	if isTerminal(stdin) {
-		fmt.Fprintln(cmd.ErrOrStderr(), "reading standard input, up to Ctrl-D")
+		fmt.Fprintln(cmd.ErrOrStderr(), "waiting for input, which ends with Ctrl-D at the beginning of a line")
 	}
 	b, err := readAll(cmd.Context(), io.LimitReader(stdin, maxInput+1))
 	if err != nil {

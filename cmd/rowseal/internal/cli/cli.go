@@ -26,6 +26,9 @@ const (
 	exitUsage  = 2
 )
 
+// localPrefix begins the ids of local keys.
+const localPrefix = "local/"
+
 // usageError is a command line that cannot be carried out.
 type usageError struct{ error }
 
@@ -95,11 +98,14 @@ func newRoot() *cobra.Command {
 	root := group("rowseal", "Per-record envelope encryption for database rows",
 		`Rowseal seals database rows, each under a data key of its own, which a key management service (KMS) wraps.
 
-Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong.`,
+Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is empty.`,
 		newDemo(), newEncrypt(), newDecrypt(), newKeys(), newVersion(), newCompletion())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.Version = versionLine()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(flagError)
@@ -148,12 +154,20 @@ func takes(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// flagError keeps back what may be a secret that begins with "-": only the names of long flags are repeated.
+// flagError keeps back what may be a secret: an argument that begins with "-", or the value of a flag that takes none.
 func flagError(_ *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var malformed *pflag.InvalidSyntaxError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" || errors.As(err, &malformed) {
 		return usagef(`an argument begins with "-" and is no flag; write "--" before it if it is meant so`)
+	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		flag := invalid.GetFlag()
+		if flag.Value.Type() == "bool" {
+			return usagef("--%s takes no value", flag.Name)
+		}
+		return usagef("--%s %q: must be a number, as in --%[1]s 2", flag.Name, invalid.GetValue())
 	}
 	return usageError{err}
 }
@@ -163,17 +177,25 @@ func openKey(cmd *cobra.Command, id string) (*kms.Key, error) {
 	switch {
 	case id == testkms.ID || id == testkms.EncryptOnlyID:
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is for tests: whoever sees what it wraps can read it\n", id)
-	case !strings.HasPrefix(id, "local/"):
-		if scheme, _, isURL := strings.Cut(id, "://"); isURL {
-			id = scheme + "://…" // the rest may hold a password
-		}
-		return nil, usagef("key id %q: this program opens local/NAME, and for tests %s", id, testkms.ID)
+	case !strings.HasPrefix(id, localPrefix):
+		return nil, unknownID(id)
 	}
 	key, err := kms.Open(cmd.Context(), id, nil)
 	if err != nil {
 		return nil, usageError{err} // no request has been made: the id itself is wrong
 	}
 	return key, nil
+}
+
+func unknownID(id string) error {
+	if scheme, _, isURL := strings.Cut(id, "://"); isURL {
+		id = scheme + "://…" // the rest may hold a password
+	}
+	const unknown = "key id %q: this program opens local/NAME, and for tests %s"
+	if _, err := store.Open(id); err == nil { // it reads nothing: id could be the name of a local key
+		return usagef(unknown+"; did you mean local/%[1]s?", id, testkms.ID)
+	}
+	return usagef(unknown, id, testkms.ID)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -96,6 +96,28 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+func TestPrintable(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want bool
+	}{
+		{"", true},
+		{"naïve 漢字 🔑", true},
+		{"a\tb\nc\r\nd", true},
+		{"over\rwritten", false},
+		{"\x1b[2J", false},
+		{"\u009b2J", false}, // the same in one character
+		{"\x7f", false},
+		{"a\x00", false},
+		{"\u202egnp.exe", false}, // right to left from here
+		{"\xff", false},
+	} {
+		if got := printable([]byte(tc.text)); got != tc.want {
+			t.Errorf("printable(%q) = %v", tc.text, got)
+		}
+	}
+}
+
 func TestShellQuote(t *testing.T) {
 	for s, want := range map[string]string{
 		"rowseal-demo/keys": "rowseal-demo/keys",

@@ -42,7 +42,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	d.begin("A master key and a table", `A master key wraps the data keys of rows. In production it is in a KMS and never
 		leaves it. Here it is a file, so that nothing has to be set up. The table has a column for the wrapped data key, and one
 		for each sealed field.`)
-	if err := d.store.Create("demo"); err != nil {
+	if err := d.store.Create(ctx, "demo"); err != nil {
 		return err
 	}
 	service, err := d.store.Open("demo")
@@ -189,7 +189,11 @@ func (d *demo) stealRow(ctx context.Context) error {
 		}
 	}
 	d.show("The other %s of the same call are open.", count(len(intact), "row"))
-	return d.change(ctx, deleteUser, 66)
+	if err := d.change(ctx, deleteUser, 66); err != nil {
+		return err
+	}
+	d.show("Row 66 is deleted again.")
+	return nil
 }
 
 func (d *demo) sealOnly(ctx context.Context) error {
@@ -228,8 +232,9 @@ func (d *demo) sealOnly(ctx context.Context) error {
 
 func (d *demo) rotate(ctx context.Context) error {
 	d.begin("A new version of the master key", `Rewrapping wraps each data key anew, with the new version, and touches no field. It is safe
-		beside a running application: an UPDATE changes a row only if its wrapped key is still the one that was read.`)
-	version, err := d.store.Rotate("demo")
+		beside a running application: an UPDATE changes a row only if its wrapped key is still the one that was read. "v1:" is
+		the version of the keyring, which stays; the local key's own version is inside the ciphertext.`)
+	version, err := d.store.Rotate(ctx, "demo")
 	if err != nil {
 		return err
 	}
@@ -255,13 +260,13 @@ func (d *demo) rotate(ctx context.Context) error {
 }
 
 func (d *demo) switchOff(ctx context.Context) error {
-	d.begin("The switch", `After a break-in, disabling the master key stops every read, on every server, at once. Nothing is lost: enabled
-		again, it opens all rows.`)
+	d.begin("The switch", `After a break-in, disable the master key: from then on it refuses to open anything, for every server. Rows that a
+		process has opened before stay open in it. Nothing is lost: enabled again, the key opens all rows.`)
 	rows, err := d.load(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.store.Disable("demo"); err != nil {
+	if err := d.store.Disable(ctx, "demo"); err != nil {
 		return err
 	}
 	err = d.users.Open(ctx, rows[0])
@@ -270,7 +275,7 @@ func (d *demo) switchOff(ctx context.Context) error {
 	}
 	d.refused(err)
 	fmt.Fprintln(d.out)
-	if err := d.store.Enable("demo"); err != nil {
+	if err := d.store.Enable(ctx, "demo"); err != nil {
 		return err
 	}
 	if err := d.users.Open(ctx, rows...); err != nil {
@@ -281,48 +286,55 @@ func (d *demo) switchOff(ctx context.Context) error {
 }
 
 func (d *demo) showLog(context.Context) error {
-	d.begin("The log", `Each call was observed, the refused ones too. A KMS keeps such a log where the application cannot change it.`)
+	d.begin("The log", `Each call was observed, with the rows that were refused. The Sealer refused on its own, without a call. A KMS keeps
+		such a log where the application cannot change it.`)
 	d.show("%-8s %8s  %-33s  %s", "call", "requests", "rows", "result")
 	for _, e := range d.events {
-		d.show("%-8s %8d  %-33s  %s", e.Op, e.Requests, eventRows(e), eventResult(e))
+		d.show("%-8s %8d  %-33s  %s", e.Op, e.Requests, rowNames(e.Contexts), eventResult(e))
 	}
 	return nil
 }
 
-func eventRows(e kms.Event) string {
+func rowNames(contexts []kms.Context) string {
 	var ids []string
-	for _, c := range e.Contexts {
+	for _, c := range contexts {
 		ids = append(ids, c["model_name"]+" "+c["model_id"])
 	}
 	return strings.Join(ids, ", ")
 }
 
 func eventResult(e kms.Event) string {
-	switch e.Failed {
-	case 0:
-		return "ok"
-	case len(e.Contexts):
-		return "refused"
+	var refused []kms.Context
+	for i, c := range e.Contexts {
+		if e.Failed > 0 && e.Errs[i] != nil {
+			refused = append(refused, c)
+		}
 	}
-	return fmt.Sprintf("%d of %d refused", e.Failed, len(e.Contexts))
+	if len(refused) == 0 {
+		return "ok"
+	}
+	return rowNames(refused) + " refused"
 }
 
-func (d *demo) whatNext(ctx context.Context) error {
+// tryIt prints commands that set the key directory each for itself: a variable that outlives them would send the next
+// "keys create" to a directory that is about to be removed.
+func (d *demo) tryIt(ctx context.Context) error {
 	rows, err := d.load(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(d.out)
-	d.heading("Try it yourself", "-")
-	d.say(`The first decrypt prints the data key of row 1. The second claims to be row 2, and is refused. Where rowseal is not
-		installed, "go run ./cmd/rowseal" in the checkout does the same.`)
-	fmt.Fprintf(d.out, `
-    export ROWSEAL_LOCAL_KEYS=%s KMS_KEY_ID=local/demo
-    rowseal keys check local/demo
-    wrapped=%s
-    rowseal decrypt --base64 --context model_name=User --context model_id=1 "$wrapped"
-    rowseal decrypt --base64 --context model_name=User --context model_id=2 "$wrapped"
-    rm -r %s    # when you have seen enough
-`, shellQuote(filepath.Join(d.dir, "keys")), rows[0].EncryptedKMSKey.Wrapped(), shellQuote(d.dir))
+	dir, err := filepath.Abs(d.dir)
+	if err != nil {
+		return err
+	}
+	d.begin("Try it yourself", `The first decrypt prints the data key of row 1. The second claims to be row 2, and is refused. Where rowseal is
+		not installed, "go run ./cmd/rowseal" in the checkout does the same.`)
+	keys := "ROWSEAL_LOCAL_KEYS=" + shellQuote(filepath.Join(dir, "keys"))
+	decrypt := keys + ` rowseal decrypt --key-id local/demo --base64 "$wrapped" --context model_name=User --context model_id=`
+	d.show("wrapped=%s", rows[0].EncryptedKMSKey.Wrapped())
+	d.show("%s rowseal keys check local/demo", keys)
+	d.show("%s1", decrypt)
+	d.show("%s2", decrypt)
+	d.show("rm -r %s    # when you have seen enough", shellQuote(dir))
 	return nil
 }

@@ -13,13 +13,14 @@ const usageTemplate = `Usage:
 
 Commands:
 {{- range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
-
-'{{.CommandPath}} COMMAND --help' tells more.{{end}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
 {{- if .LocalNonPersistentFlags.HasAvailableFlags}}
 
 Flags:
 {{.LocalNonPersistentFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{- if .HasAvailableSubCommands}}
+
+'{{.CommandPath}} COMMAND --help' tells more.{{end}}
 {{- if .HasExample}}
 
 Examples:
@@ -75,14 +76,18 @@ start-up file.`,
 
 // completeKeys offers the local keys, each as prefix and name.
 func completeKeys(prefix string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		keys, _ := store.List()
+		written := prefix
+		if strings.HasPrefix(begun, localPrefix) {
+			written = localPrefix
+		}
 		var ids []string
 		for _, k := range keys {
-			ids = append(ids, prefix+k.Name)
+			ids = append(ids, written+k.Name)
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -45,6 +46,15 @@ func count(n int, thing string) string {
 		thing += "s"
 	}
 	return strconv.Itoa(n) + " " + thing
+}
+
+// printable tells whether a terminal shows b as it is: UTF-8 without control characters but tabs and line ends, and without
+// those that hide or reorder text.
+func printable(b []byte) bool {
+	text := strings.ReplaceAll(string(b), "\r\n", "\n")
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+		return r != '\n' && r != '\t' && !unicode.IsGraphic(r)
+	})
 }
 
 func shellQuote(s string) string {

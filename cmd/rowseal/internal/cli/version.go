@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+const platform = runtime.GOOS + "/" + runtime.GOARCH
+
 func newVersion() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -18,17 +20,20 @@ func newVersion() *cobra.Command {
 
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := buildVersion()
-			platform := runtime.GOOS + "/" + runtime.GOARCH
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"version": v, "go": runtime.Version(), "platform": platform})
+				return printJSON(cmd.OutOrStdout(),
+					map[string]string{"version": buildVersion(), "go": runtime.Version(), "platform": platform})
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "rowseal %s (%s, %s)\n", v, runtime.Version(), platform)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func versionLine() string {
+	return fmt.Sprintf("rowseal %s (%s, %s)", buildVersion(), runtime.Version(), platform)
 }
 
 // buildVersion is the module's version as the go command recorded it, "(devel)" for a build from a checkout.

@@ -1,0 +1,54 @@
+package rowseal
+
+import (
+	"context"
+)
+
+func (e *engine) rewrap(ctx context.Context, records []record) error {
+	if e.err != nil {
+		return e.err
+	}
+	work := e.each(records, (*rowKey).planRewrap)
+	var jobs []*job
+	for _, k := range work {
+		if k.err == nil && k.job != nil {
+			jobs = append(jobs, k.job)
+		}
+	}
+	rewrapAll(ctx, jobs)
+	for _, k := range work {
+		if k.err == nil && k.job != nil {
+			k.err = k.commitRewrap()
+		}
+	}
+	return e.batchError(work, len(records))
+}
+
+func (k *rowKey) planRewrap() (err error) {
+	if k.dk.IsNull() {
+		return nil
+	}
+	if err := k.checkContext(); err != nil {
+		return err
+	}
+	k.job, err = k.newJob()
+	return err
+}
+
+func (k *rowKey) commitRewrap() error {
+	if k.job.err != nil {
+		return k.job.err
+	}
+	opened := k.dk.h.unwrapped()
+	if opened != nil {
+		row, err := k.identity(k.job.ec)
+		if err != nil {
+			return err
+		}
+		opened = &openedKey{box: opened.box, row: row}
+	}
+	dk := k.dk.rewrapped(k.job.wrapped, opened)
+	dk.h.before = k.dk.h
+	*k.dk = dk
+	return nil
+}

@@ -1,0 +1,157 @@
+package rowseal
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strconv"
+
+	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/lockbox"
+)
+
+// rowKey is the work on one key column of one row.
+type rowKey struct {
+	*engine
+	row int // its index in the call
+	rec record
+	key int // its index in the schema
+	dk  *DataKey
+	err error
+
+	job    *job          // of the KMS; nil: none is needed
+	fresh  bool          // the job wraps a new data key
+	opened *openedKey    // the unwrapped key, once known
+	values []sealedValue // to seal
+	place  *Error        // where this is; see at
+}
+
+func (k *rowKey) openedByJob() (*openedKey, error) {
+	if k.job.err != nil {
+		return nil, k.job.err
+	}
+	row, err := k.identity(k.job.ec)
+	if err != nil {
+		return nil, err
+	}
+	return newOpenedKey(k.job.plaintext, row)
+}
+
+// identity is that of the row as it is now.
+func (k *rowKey) identity(ec kms.Context) (i identity, err error) {
+	i.ec = ec
+	if k.schema.Binding == BindRow {
+		if i.id, err = k.id(); err != nil {
+			return i, err
+		}
+	}
+	row := k.rowView()
+	row.allowed = k.rings[k.key].columns
+	for _, c := range row.allowed {
+		value, err := row.Column(c)
+		if err != nil {
+			return i, err
+		}
+		i.ring += strconv.Quote(value)
+	}
+	return i, nil
+}
+
+// checkContext refuses a row that is no longer the one that its opened key is bound to: saved so, it could not be opened again.
+func (k *rowKey) checkContext() error {
+	opened := k.dk.h.unwrapped()
+	if opened == nil {
+		return nil
+	}
+	version, err := k.version()
+	if err != nil {
+		return err
+	}
+	ec, err := k.context(version)
+	if err != nil {
+		return err
+	}
+	now, err := k.identity(ec)
+	if err == nil && !now.equal(opened.row) {
+		err = fmt.Errorf("a column that names the row has changed since its data key was opened: %w", ErrContextChanged)
+	}
+	return err
+}
+
+func (k *rowKey) version() (int, error) {
+	ring, err := k.keyring()
+	if err != nil {
+		return 0, err
+	}
+	return ring.VersionOf(k.dk.Wrapped())
+}
+
+func (k *rowKey) orphan(field int) error {
+	why := "is NULL"
+	switch stored := k.dk.current(); {
+	case stored.kind == notLoaded:
+		why = "was not loaded"
+	case stored.kind != isNull:
+		why = "is empty"
+	}
+	return k.at(k.schema.Fields[field].Column, fmt.Errorf("key column %s %s beside a ciphertext: %w", k.schema.Keys[k.key].Column, why, ErrNoKey))
+}
+
+// newJob is the KMS's work for the key: to wrap a fresh one, or to unwrap or rewrap the one that the row has.
+func (k *rowKey) newJob() (*job, error) {
+	ring, err := k.keyring()
+	if err != nil {
+		return nil, err
+	}
+	j := &job{ring: ring, context: k.context}
+	if !k.fresh {
+		j.wrapped = k.dk.Wrapped()
+		return j, nil
+	}
+	j.plaintext = make([]byte, lockbox.KeySize)
+	rand.Read(j.plaintext) // never fails: crypto/rand ends the program instead
+	return j, nil
+}
+
+func (k *rowKey) keyring() (*Keyring, error) {
+	c := k.rings[k.key]
+	if c.choose == nil {
+		return c.ring, nil
+	}
+	row := k.rowView()
+	row.allowed = c.columns
+	ring, err := c.choose(row)
+	switch {
+	case err != nil:
+		return nil, err
+	case ring == nil:
+		return nil, fmt.Errorf("KeyringFor chose none: %w", kms.ErrInvalidRequest)
+	}
+	return ring, k.schema.checkEnforced(k.schema.Keys[k.key], ring)
+}
+
+func (k *rowKey) context(version int) (kms.Context, error) {
+	return k.schema.Keys[k.key].rule(k.schema, version).context(k.rowView())
+}
+
+func (k *rowKey) rowView() Row { return Row{value: k.rec.value, primaryKey: k.schema.PrimaryKey} }
+
+func (k *rowKey) id() (string, error) { return k.rowView().Column(k.schema.PrimaryKey) }
+
+// at puts the place before an error.
+func (k *rowKey) at(column string, err error) *Error { return k.where().at(column, err) }
+
+// where is the place of this key, without a column.
+func (k *rowKey) where() *Error {
+	if k.place != nil {
+		return k.place
+	}
+	k.place = &Error{Table: k.schema.Table}
+	if k.rec != nil {
+		k.place.ID, _ = k.id()
+		k.place.Version = versionIn(k.dk.Wrapped())
+	}
+	if k.job != nil && k.job.version != 0 {
+		k.place.Version = k.job.version
+	}
+	return k.place
+}

@@ -2,6 +2,7 @@ package rowseal_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/rowseal/rowseal"
@@ -76,9 +77,18 @@ func BenchmarkOpen(b *testing.B) {
 
 func measureRows(b *testing.B, fake *kmstest.Fake, rows int, call func()) {
 	b.ReportAllocs()
+	before := mallocs()
 	for b.Loop() {
 		call()
 	}
+	allocations := mallocs() - before
 	b.ReportMetric(float64(fake.Requests())/float64(b.N), "requests/op")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
+	b.ReportMetric(float64(allocations)/float64(b.N*rows), "allocs/row")
+}
+
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }

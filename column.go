@@ -55,8 +55,8 @@ func (c column) value() driver.Value {
 	}
 }
 
-// redacted prints a state in place of a content, for every way in which Go prints things. It is embedded by no type, because
-// embedding would export it; DataKey and Sealed call it.
+// redacted prints a state in place of a content, for every way in which Go prints things. It is embedded by no type,
+// because embedding would export it; DataKey and Sealed call it.
 type redacted string
 
 func (r redacted) format(f fmt.State) { io.WriteString(f, string(r)) }

@@ -11,15 +11,16 @@ import (
 	"github.com/rowseal/rowseal/lockbox"
 )
 
-// DataKey is the type of a key column (encrypted_kms_key): the row's data key, wrapped by the KMS as "v1:" and base64, and, once
-// a Model has opened or sealed the row, also unwrapped. It is a sql.Scanner and a driver.Valuer, and never calls a KMS by itself.
+// DataKey is the type of a key column (encrypted_kms_key): the row's data key, wrapped by the KMS as "v1:" and base64,
+// and, once a Model has opened or sealed the row, also unwrapped. It is a sql.Scanner and a driver.Valuer, and never
+// calls a KMS by itself.
 //
-// The zero DataKey was never loaded. That is not NULL: writing it is refused with ErrUnsealed until Model.Seal has seen the
-// row, because a NULL over the wrapped key of a row loses the row.
+// The zero DataKey was never loaded. That is not NULL: writing it is refused with ErrUnsealed until Model.Seal has seen
+// the row, because a NULL over the wrapped key of a row loses the row.
 //
-// Copies share the unwrapped key, so that Wipe reaches them all; Scan and the methods that change the wrapped key make a DataKey
-// independent again. Reading a DataKey from several goroutines is safe; Scan and the Model's methods change it and need the
-// care of any struct field.
+// Copies share the unwrapped key, so that Wipe reaches them all; Scan and the methods that change the wrapped key make
+// a DataKey independent again. Reading a DataKey from several goroutines is safe; Scan and the Model's methods change
+// it and need the care of any struct field.
 type DataKey struct {
 	h *handle
 }
@@ -102,8 +103,8 @@ func (k *DataKey) Scan(src any) error {
 	return nil
 }
 
-// Value implements driver.Valuer: the wrapped key as text, or as bytes if it was loaded as such; NULL; or ErrUnsealed for a
-// key that was neither loaded nor sealed.
+// Value implements driver.Valuer: the wrapped key as text, or as bytes if it was loaded as such; NULL; or ErrUnsealed
+// for a key that was neither loaded nor sealed.
 func (k DataKey) Value() (driver.Value, error) {
 	if k.h == nil {
 		return unsealed, fmt.Errorf("rowseal: the data key was neither loaded nor sealed; call Model.Seal before saving: %w", ErrUnsealed)
@@ -120,9 +121,10 @@ func (k DataKey) IsNull() bool { return !k.current().filled() }
 // Wrapped returns the wrapped key as the key column holds it, "" if there is none. It is no secret without the KMS.
 func (k DataKey) Wrapped() string { return k.current().text }
 
-// Stored returns what the database held when the row was loaded: the wrapped key as the driver gave it, a string or []byte, or
-// nil for NULL; and whether the column was loaded at all. Seal, Rewrap and Clear leave it as it is. An UPDATE that replaces
-// the key compares the column with it, so that it overwrites nobody else's key, and is wrong where nothing was loaded.
+// Stored returns what the database held when the row was loaded: the wrapped key as the driver gave it, a string or
+// []byte, or nil for NULL; and whether the column was loaded at all. Seal, Rewrap and Clear leave it as it is. An
+// UPDATE that replaces the key compares the column with it, so that it overwrites nobody else's key, and is wrong where
+// nothing was loaded.
 func (k DataKey) Stored() (value driver.Value, loaded bool) {
 	if k.h == nil {
 		return nil, false
@@ -130,9 +132,9 @@ func (k DataKey) Stored() (value driver.Value, loaded bool) {
 	return k.h.stored.value(), k.h.stored.kind != notLoaded
 }
 
-// Wipe forgets the unwrapped key, in all copies. Its bytes were overwritten when it was expanded for AES; the expanded key,
-// which Go's AES does not let us overwrite, is freed. Fields that Get has opened keep their plaintext: Model.Wipe forgets that
-// too.
+// Wipe forgets the unwrapped key, in all copies. Its bytes were overwritten when it was expanded for AES; the expanded
+// key, which Go's AES does not let us overwrite, is freed. Fields that Get has opened keep their plaintext: Model.Wipe
+// forgets that too.
 func (k DataKey) Wipe() {
 	k.h.forget()
 }

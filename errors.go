@@ -8,14 +8,16 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// The errors of this package. Match them with errors.Is. Those of the KMS (kms.ErrAccessDenied and its siblings) and of ctx
-// pass through.
+// The errors of this package. Match them with errors.Is. Those of the KMS (kms.ErrAccessDenied and its siblings) and of
+// ctx pass through.
 var (
-	// ErrDecryptionFailed: a wrong context, key, row, column or byte. Which of them is not told. It is kms.ErrDecryptionFailed.
+	// ErrDecryptionFailed: a wrong context, key, row, column or byte. Which of them is not told. It is
+	// kms.ErrDecryptionFailed.
 	ErrDecryptionFailed = kms.ErrDecryptionFailed
 	// ErrVersionNotActive: a key column names a version that its Keyring does not have.
 	ErrVersionNotActive = errors.New("version not active")
-	// ErrNotReady: the encryption context needs a column that the row does not have yet, as a rule the id that the database makes.
+	// ErrNotReady: the encryption context needs a column that the row does not have yet, as a rule the id that the
+	// database makes.
 	ErrNotReady = errors.New("not ready")
 	// ErrNotOpened: a value was asked for that is still sealed.
 	ErrNotOpened = errors.New("not opened")

@@ -8,8 +8,8 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// job is one data key to wrap, unwrap or rewrap. Jobs of many rows, key columns and keyrings are done together, in one batch a
-// KMS key.
+// job is one data key to wrap, unwrap or rewrap. Jobs of many rows, key columns and keyrings are done together, in one
+// batch a KMS key.
 type job struct {
 	ring      *Keyring
 	context   func(version int) (kms.Context, error)
@@ -118,8 +118,8 @@ func (j *job) source() (v Version, it kms.Item, ok bool) {
 	return v, it, j.err == nil
 }
 
-// rewrapAll wraps the jobs' keys with their keyrings' first versions: by the KMS key itself where old and new are the same
-// *kms.Key, else by unwrapping and wrapping. Ids are not compared: two servers can each have a key of one name.
+// rewrapAll wraps the jobs' keys with their keyrings' first versions: by the KMS key itself where old and new are the
+// same *kms.Key, else by unwrapping and wrapping. Ids are not compared: two servers can each have a key of one name.
 func rewrapAll(ctx context.Context, jobs []*job) {
 	var same batches[kms.RewrapItem]
 	var moved []*job

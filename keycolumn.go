@@ -10,8 +10,8 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// maxWrapped is the longest text that is read as a wrapped key or a box, in bytes. The largest that a KMS makes of its largest
-// plaintext is well below (Google: 64 KiB of plaintext).
+// maxWrapped is the longest text that is read as a wrapped key or a box, in bytes. The largest that a KMS makes of its
+// largest plaintext is well below (Google: 64 KiB of plaintext).
 const maxWrapped = 1 << 20
 
 // wrappedKey is the text of a key column, taken apart: "v2:…", or one of the forms of kms_encrypted before 1.0.
@@ -21,8 +21,8 @@ type wrappedKey struct {
 	ciphertext []byte // the KMS's own
 }
 
-// legacyGoogle starts the form of Google keys in kms_encrypted before 1.0: the short name of the key version in MIME base64, a
-// dollar sign, and the ciphertext in base64.
+// legacyGoogle starts the form of Google keys in kms_encrypted before 1.0: the short name of the key version in MIME
+// base64, a dollar sign, and the ciphertext in base64.
 const legacyGoogle = "$gc$"
 
 // parseWrapped never calls what it finds a plaintext: text that is none of the forms is an error, or, in the unversioned

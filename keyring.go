@@ -8,9 +8,9 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// Keyring is the KMS key in use and those before it. The first version seals, all of them open, so that keys, providers and
-// contexts are changed by adding a version, sealing and rewrapping under it, and later dropping the old one. It is safe for
-// concurrent use.
+// Keyring is the KMS key in use and those before it. The first version seals, all of them open, so that keys, providers
+// and contexts are changed by adding a version, sealing and rewrapping under it, and later dropping the old one. It is
+// safe for concurrent use.
 //
 // Outside models a Keyring is also a box for small secrets, the KmsEncrypted::Box of the Ruby gem
 // (https://github.com/ankane/kms_encrypted): Encrypt and Decrypt.
@@ -22,9 +22,11 @@ type Keyring struct {
 type Version struct {
 	Number int // from 1; stored with each wrapped key as "v1:"
 	Key    *kms.Key
-	// Encoding replaces how the context is written for the KMS. nil is right for all but old data; see kms.ContextEncoding.
+	// Encoding replaces how the context is written for the KMS. nil is right for all but old data; see
+	// kms.ContextEncoding.
 	Encoding kms.ContextEncoding
-	// Legacy lets this version open wrapped keys without a version, from kms_encrypted before 1.0. At most one version has it.
+	// Legacy lets this version open wrapped keys without a version, from kms_encrypted before 1.0. At most one version
+	// has it.
 	Legacy *Legacy
 }
 
@@ -32,7 +34,8 @@ type Version struct {
 type Legacy struct {
 	// Encoding of the context, as a rule a kms.OrderedJSON. nil: kms.Context.Canonical. AWS ignores it.
 	Encoding kms.ContextEncoding
-	// EmptyContext: the data was wrapped under the context {}, without the row's identity (the gem's upgrade_context option).
+	// EmptyContext: the data was wrapped under the context {}, without the row's identity (the gem's upgrade_context
+	// option).
 	EmptyContext bool
 }
 
@@ -63,8 +66,8 @@ func NewKeyring(versions ...Version) (*Keyring, error) {
 	return &Keyring{versions: slices.Clone(versions)}, nil
 }
 
-// EncryptOnly returns a Keyring that seals and cannot open: its Keys refuse before any request. A service that only writes
-// holds this one.
+// EncryptOnly returns a Keyring that seals and cannot open: its Keys refuse before any request. A service that only
+// writes holds this one.
 func (r *Keyring) EncryptOnly() *Keyring {
 	only := &Keyring{versions: slices.Clone(r.versions)}
 	for i := range only.versions {
@@ -76,8 +79,8 @@ func (r *Keyring) EncryptOnly() *Keyring {
 // Versions returns the versions; the first is the one that seals.
 func (r *Keyring) Versions() []Version { return slices.Clone(r.versions) }
 
-// Encrypt wraps a small plaintext (AWS takes up to 4 KiB) with the first version's key and returns "v<number>:" and the KMS's
-// ciphertext in base64. The context is authenticated and not stored: Decrypt needs the same one.
+// Encrypt wraps a small plaintext (AWS takes up to 4 KiB) with the first version's key and returns "v<number>:" and the
+// KMS's ciphertext in base64. The context is authenticated and not stored: Decrypt needs the same one.
 func (r *Keyring) Encrypt(ctx context.Context, plaintext []byte, ec kms.Context) (string, error) {
 	j := &job{ring: r, plaintext: plaintext, context: always(ec)}
 	wrapAll(ctx, []*job{j})
@@ -85,16 +88,16 @@ func (r *Keyring) Encrypt(ctx context.Context, plaintext []byte, ec kms.Context)
 }
 
 // Decrypt opens what Encrypt, or kms_encrypted, returned. Under another context, or with one byte altered, it is
-// ErrDecryptionFailed; under a version that the Keyring lacks, ErrVersionNotActive. Text without a version opens only with a
-// Legacy version.
+// ErrDecryptionFailed; under a version that the Keyring lacks, ErrVersionNotActive. Text without a version opens only
+// with a Legacy version.
 func (r *Keyring) Decrypt(ctx context.Context, ciphertext string, ec kms.Context) ([]byte, error) {
 	j := &job{ring: r, wrapped: ciphertext, context: always(ec)}
 	unwrapAll(ctx, []*job{j})
 	return j.plaintext, named(j.err)
 }
 
-// Rewrap wraps what ciphertext holds anew, with the newest version of the first version's key, under the context to. Where
-// ciphertext is already under the same *kms.Key, and the KMS can, it does so without showing the plaintext.
+// Rewrap wraps what ciphertext holds anew, with the newest version of the first version's key, under the context to.
+// Where ciphertext is already under the same *kms.Key, and the KMS can, it does so without showing the plaintext.
 func (r *Keyring) Rewrap(ctx context.Context, ciphertext string, from, to kms.Context) (string, error) {
 	j := &job{ring: r, wrapped: ciphertext, context: always(from), target: always(to)}
 	rewrapAll(ctx, []*job{j})
@@ -104,7 +107,8 @@ func (r *Keyring) Rewrap(ctx context.Context, ciphertext string, from, to kms.Co
 	return j.wrapped, nil
 }
 
-// VersionOf tells which version's key and context open a ciphertext. Text without a version belongs to the Legacy version.
+// VersionOf tells which version's key and context open a ciphertext. Text without a version belongs to the Legacy
+// version.
 func (r *Keyring) VersionOf(ciphertext string) (int, error) {
 	_, v, err := r.parse(ciphertext)
 	return v.Number, named(err)

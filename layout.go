@@ -64,10 +64,13 @@ func (l *layout) visit(f reflect.StructField, path []int) error {
 	case tag.skip || column == "-" || hiddenFromGORM(f):
 		return nil
 	case f.Anonymous && f.Type.Kind() == reflect.Struct && !ours(f.Type):
+		if hasGORM(f, "embeddedPrefix") && hidesOurs(f.Type, true, map[reflect.Type]bool{}) {
+			return fmt.Errorf("has gorm's embeddedPrefix, which is not known here; name each column with `rowseal:\"column=…\"`: %w", kms.ErrInvalidRequest)
+		}
 		return l.walk(f.Type, path)
 	case f.Type.Kind() == reflect.Pointer && ours(f.Type.Elem()):
 		return fmt.Errorf("is a pointer; use %s itself, which can be NULL: %w", f.Type.Elem(), kms.ErrInvalidRequest)
-	case !ours(f.Type) && hidesOurs(f.Type, f.Anonymous, map[reflect.Type]bool{}):
+	case !ours(f.Type) && hidesOurs(f.Type, f.Anonymous || hasGORM(f, "embedded"), map[reflect.Type]bool{}):
 		return fmt.Errorf("is a %s, in which sealed values would be overlooked; embed its struct by value, or hide the field with "+
 			"`rowseal:\"-\"`: %w", f.Type, kms.ErrInvalidRequest)
 	case ours(f.Type) && !f.IsExported():
@@ -84,7 +87,8 @@ func (l *layout) visit(f reflect.StructField, path []int) error {
 	return nil
 }
 
-// addPlain follows Go's rule for embedded fields: the shallower one hides the deeper, and two at one depth hide each other.
+// addPlain follows Go's rule for embedded fields: the shallower one hides the deeper, and two at one depth hide each
+// other.
 func (l *layout) addPlain(column string, path []int) {
 	other, there := l.plain[column]
 	switch {
@@ -99,8 +103,8 @@ func ours(t reflect.Type) bool {
 	return t == dataKeyType || reflect.PointerTo(t).Implements(sealedColumnType)
 }
 
-// hidesOurs tells whether values of this package are somewhere in t, which is not walked. A struct with a DataKey of its own is
-// another model, as ORMs have it for relations, and seals its own values, unless it is embedded.
+// hidesOurs tells whether values of this package are somewhere in t, which is not walked. A struct with a DataKey of
+// its own is another model, as ORMs have it for relations, and seals its own values, unless it is embedded.
 func hidesOurs(t reflect.Type, embedded bool, seen map[reflect.Type]bool) bool {
 	switch {
 	case ours(t):
@@ -182,12 +186,24 @@ func dbColumn(tag string) string {
 }
 
 func gormColumn(tag string) string {
+	value, _ := gormOption(tag, "column")
+	return value
+}
+
+func hasGORM(f reflect.StructField, option string) bool {
+	_, ok := gormOption(f.Tag.Get("gorm"), option)
+	return ok
+}
+
+// gormOption reads an option of `gorm:"name:value;name"`.
+func gormOption(tag, wanted string) (value string, ok bool) {
 	for option := range strings.SplitSeq(tag, ";") {
-		if name, value, ok := strings.Cut(option, ":"); ok && strings.EqualFold(strings.TrimSpace(name), "column") {
-			return strings.TrimSpace(value)
+		name, value, _ := strings.Cut(option, ":")
+		if strings.EqualFold(strings.TrimSpace(name), wanted) {
+			return strings.TrimSpace(value), true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // snakeCase is the column name of a Go name: a word starts at a capital after a small letter or digit, and at the last

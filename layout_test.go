@@ -180,6 +180,9 @@ func TestAStructThatDoesNotFitIsRefusedWithFieldAndRemedy(t *testing.T) {
 		{refused[pointerKey](ring), `field EncryptedKMSKey of rowseal_test.pointerKey: is a pointer; use rowseal.DataKey itself`},
 		{refused[embeddedPointer](ring), `field secretBase of rowseal_test.embeddedPointer: is a *rowseal_test.secretBase, in which sealed values would be overlooked; embed its struct by value`},
 		{refused[nestedPointer](ring), `is a *rowseal_test.deepBase, in which sealed values would be overlooked`},
+		{refused[embeddedModel](ring), `field secretModel of rowseal_test.embeddedModel: is a *rowseal_test.secretModel, in which`},
+		{refused[gormEmbedded](ring), `field Friend of rowseal_test.gormEmbedded: is a rowseal_test.user, in which`},
+		{refused[gormPrefix](ring), `field contact of rowseal_test.gormPrefix: has gorm's embeddedPrefix`},
 		{refused[sealedSlice](ring), `field Emails of rowseal_test.sealedSlice: is a []rowseal.Sealed[string], in which sealed values would be overlooked`},
 		{refused[nestedStruct](ring), `field Contact of rowseal_test.nestedStruct: is a rowseal_test.contact, in which`},
 		{refused[nestedMap](ring), `field Contacts of rowseal_test.nestedMap: is a map[string]*rowseal_test.contact, in which`},
@@ -363,6 +366,28 @@ type (
 		EncryptedKMSKey rowseal.DataKey
 		Email           rowseal.Sealed[string]
 		*deepBase
+	}
+	secretModel struct {
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+	}
+	embeddedModel struct {
+		ID          int64
+		KMSKeyPhone rowseal.DataKey        `rowseal:"name=phone"`
+		Phone       rowseal.Sealed[string] `rowseal:"key=phone"`
+		*secretModel
+	}
+	gormEmbedded struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		Friend          user `gorm:"embedded;embeddedPrefix:friend_"`
+	}
+	gormPrefix struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string]
+		contact         `gorm:"embeddedPrefix:contact_"`
 	}
 	sealedSlice struct {
 		ID              int64

@@ -34,6 +34,33 @@ func TestAFieldOfAnotherRowIsNotSavedBesideTheRowsKey(t *testing.T) {
 	}
 }
 
+func TestAFieldOfAnotherRowIsNoticedInAnOpenRowWhateverIsSet(t *testing.T) {
+	users := usersOf(t, &kmstest.Fake{BatchSize: 10})
+	adas, graces := sealed(t, users, newUser(1, "ada")), sealed(t, users, newUser(2, "grace"))
+	for what, set := range map[string]func(*user){
+		"nothing set": func(*user) {},
+		"NULL set":    func(u *user) { u.Phone.SetNull(); u.Notes.SetNull() },
+		"empty text":  func(u *user) { u.Phone.Set("") },
+	} {
+		ada, grace := load[user](t, 1, adas), load[user](t, 2, graces)
+		must(t, users.Open(t.Context(), ada, grace))
+		grace.Email = ada.Email
+		set(grace)
+		err := users.Seal(t.Context(), grace)
+		wantErr(t, what, err, rowseal.ErrDecryptionFailed)
+		wantPlace(t, err, "users", "2", "email_ciphertext", 1)
+	}
+}
+
+func TestAnOpenRowThatBecomesAnotherIsRefused(t *testing.T) {
+	users := usersOf(t, &kmstest.Fake{BatchSize: 10})
+	u := load[user](t, 1, sealed(t, users, newUser(1, "ada")))
+	must(t, users.Open(t.Context(), u))
+	must(t, users.Open(t.Context(), u))
+	u.ID = 2
+	wantErr(t, "Open", users.Open(t.Context(), u), rowseal.ErrContextChanged)
+}
+
 func TestFieldsFromBeforeTheKeyWasReplacedAreNotSavedBesideTheNewOne(t *testing.T) {
 	users := usersOf(t, &kmstest.Fake{BatchSize: 10})
 	old, rekeyed := sealed(t, users, newUser(1, "ada")), sealed(t, users, newUser(1, "ada"))

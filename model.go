@@ -11,8 +11,8 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// Model seals and opens the rows of one table, as structs of type T. The struct's fields of type DataKey and Sealed, and their
-// tags, say what is sealed:
+// Model seals and opens the rows of one table, as structs of type T. The struct's fields of type DataKey and Sealed,
+// and their tags, say what is sealed:
 //
 //	type User struct {
 //		ID              int64
@@ -23,12 +23,13 @@ import (
 //		Phone           rowseal.Sealed[string]    `rowseal:"key=phone"`  // column phone_ciphertext
 //	}
 //
-// Tags have these options, with commas between them: column=NAME (else the tags db and gorm are asked, else the field's name in
-// snake case), name=NAME of a DataKey, and of a Sealed key=NAME, type=TYPE (a lockbox.Type), padding=BYTES, raw (no base64), and
-// ad=TEXT (associated data instead of the binding's). "-" hides a field. Embedded structs count as if their fields stood there.
+// Tags have these options, with commas between them: column=NAME (else the tags db and gorm are asked, else the field's
+// name in snake case), name=NAME of a DataKey, and of a Sealed key=NAME, type=TYPE (a lockbox.Type), padding=BYTES, raw
+// (no base64), and ad=TEXT (associated data instead of the binding's). "-" hides a field. Embedded structs count as if
+// their fields stood there.
 //
-// A Model is safe for concurrent use; a row is as safe as any struct. All methods take any number of rows, and handle those
-// that they can: the errors of the others are in a *BatchError.
+// A Model is safe for concurrent use; a row is as safe as any struct. All methods take any number of rows, and handle
+// those that they can: the errors of the others are in a *BatchError.
 type Model[T any] struct {
 	*engine
 	layout *layout
@@ -36,12 +37,13 @@ type Model[T any] struct {
 
 // Options changes what NewModel assumes. The zero value is right for a new table.
 type Options struct {
-	// Model is the model_name of the default context: a literal or one {column}. "": the name of T. It stays with the data: a
-	// later change of the Go type's name needs it.
+	// Model is the model_name of the default context: a literal or one {column}. "": the name of T. It stays with the
+	// data: a later change of the Go type's name needs it.
 	Model string
 	// PrimaryKey is the column of the primary key. "": id.
 	PrimaryKey string
-	// Binding tells what a field's ciphertext is bound to. A table that Rails reads has BindNone unless its code gives associated data.
+	// Binding tells what a field's ciphertext is bound to. A table that Rails reads has BindNone unless its code gives
+	// associated data.
 	Binding Binding
 	// Keys has options for key columns, by the key's name; "" is the key without a name.
 	Keys map[string]KeyOptions
@@ -51,7 +53,8 @@ type Options struct {
 type KeyOptions struct {
 	// Keyring is this key's own. nil: the Model's.
 	Keyring *Keyring
-	// KeyringFor chooses a keyring for each row, as for tenants with a KMS key each. It may ask the row for KeyringColumns.
+	// KeyringFor chooses a keyring for each row, as for tenants with a KMS key each. It may ask the row for
+	// KeyringColumns.
 	KeyringFor func(Row) (*Keyring, error)
 	// KeyringColumns are the columns that KeyringFor uses.
 	KeyringColumns []string
@@ -60,8 +63,8 @@ type KeyOptions struct {
 	Versions map[int]ContextRule
 }
 
-// NewModel returns the Model of a table. It reads the tags of T and checks everything that can be checked without a row; a
-// struct that does not fit is refused here, with the field and the remedy. opts may be nil.
+// NewModel returns the Model of a table. It reads the tags of T and checks everything that can be checked without a
+// row; a struct that does not fit is refused here, with the field and the remedy. opts may be nil.
 func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], error) {
 	if opts == nil {
 		opts = &Options{}
@@ -147,15 +150,16 @@ func cloneRules(rule ContextRule, versions map[int]ContextRule) (ContextRule, ma
 	return clone(rule), versions
 }
 
-// Seal seals every value that was set, before the row is saved. A row without a data key gets a new one, wrapped by the KMS; a
-// row that has one keeps it, which needs the right to decrypt unless it is open already. New keys of all rows go to the KMS in
-// one batch a KMS key, and rows with nothing set cost no request. After an error a row is as it was, and saving a value that
-// was set is refused with ErrUnsealed. Fields that stay must open under the row's key; one that does not is ErrDecryptionFailed,
-// because saving would lose it.
+// Seal seals every value that was set, before the row is saved. A row without a data key gets a new one, wrapped by the
+// KMS; a row that has one keeps it, which needs the right to decrypt unless it is open already. New keys of all rows go
+// to the KMS in one batch a KMS key, and rows with nothing set cost no request. After an error a row is as it was, and
+// saving a value that was set is refused with ErrUnsealed. Fields that stay must open under the row's key; one that
+// does not is ErrDecryptionFailed, because saving would lose it. What is not open, and has nothing to seal, is not
+// checked.
 //
-// A row whose key column was not loaded counts as new. Do not update a stored row with it: under its new data key, the fields
-// that the database has do not open. An UPDATE writes the key column and every field under it, and compares the key column with
-// DataKey.Stored.
+// A row whose key column was not loaded counts as new. Do not update a stored row with it: under its new data key, the
+// fields that the database has do not open. An UPDATE writes the key column and every field under it, and compares the
+// key column with DataKey.Stored.
 func (m *Model[T]) Seal(ctx context.Context, rows ...*T) error {
 	return m.seal(ctx, m.records(rows))
 }
@@ -165,8 +169,9 @@ func (m *Model[T]) SealSlice(ctx context.Context, rows []T) error {
 	return m.Seal(ctx, pointers(rows)...)
 }
 
-// Open unwraps the data keys of rows that were loaded, in one batch a KMS key, so that Get works on their fields. Keys that
-// are open already, or have only NULL under them, cost no request. Each field is opened when Get first asks for it.
+// Open unwraps the data keys of rows that were loaded, in one batch a KMS key, so that Get works on their fields. Keys
+// that are open already, or have only NULL under them, cost no request. Each field is opened when Get first asks for
+// it.
 func (m *Model[T]) Open(ctx context.Context, rows ...*T) error {
 	return m.open(ctx, m.records(rows))
 }
@@ -176,32 +181,33 @@ func (m *Model[T]) OpenSlice(ctx context.Context, rows []T) error {
 	return m.Open(ctx, pointers(rows)...)
 }
 
-// Rewrap wraps the rows' data keys anew, with the newest version of the keyring's first KMS key. Fields and files stay as they
-// are. The row is to be saved with an UPDATE of the key column that compares it with DataKey.Stored.
+// Rewrap wraps the rows' data keys anew, with the newest version of the keyring's first KMS key. Fields and files stay
+// as they are. The row is to be saved with an UPDATE of the key column that compares it with DataKey.Stored.
 func (m *Model[T]) Rewrap(ctx context.Context, rows ...*T) error {
 	return m.rewrap(ctx, m.records(rows))
 }
 
-// Clear forgets the data keys and everything sealed under them, and leaves NULL, so that values can be set and sealed anew
-// without the right to decrypt. Save such a row with one statement that writes the key column and every column sealed under
-// it: what is not set again is NULL. DataKey.Stored still tells what the row held.
+// Clear forgets the data keys and everything sealed under them, and leaves NULL, so that values can be set and sealed
+// anew without the right to decrypt. Save such a row with one statement that writes the key column and every column
+// sealed under it: what is not set again is NULL. DataKey.Stored still tells what the row held.
 func (m *Model[T]) Clear(rows ...*T) {
 	m.clear(m.records(rows))
 }
 
-// Wipe forgets the unwrapped data keys and the opened values: the row is as it was loaded. A value that was set and is not
-// sealed stays.
+// Wipe forgets the unwrapped data keys and the opened values: the row is as it was loaded. A value that was set and is
+// not sealed stays.
 func (m *Model[T]) Wipe(rows ...*T) {
 	m.wipe(m.records(rows))
 }
 
-// Only returns a Model that sees only the keys with these names (or key columns), and what is sealed under them. Others are
-// neither opened nor sealed, and need no rights. A name that no key has is an error of the methods that return one.
+// Only returns a Model that sees only the keys with these names (or key columns), and what is sealed under them. Others
+// are neither opened nor sealed, and need no rights. A name that no key has is an error of the methods that return one.
 func (m *Model[T]) Only(keys ...string) *Model[T] {
 	return &Model[T]{engine: m.engine.only(keys), layout: m.layout}
 }
 
-// Sealer returns the part of a Model that writes. There is no way to open with it, and none of its requests to a KMS decrypts.
+// Sealer returns the part of a Model that writes. There is no way to open with it, and none of its requests to a KMS
+// decrypts.
 func (m *Model[T]) Sealer() *Sealer[T] {
 	return &Sealer[T]{model: &Model[T]{engine: m.sealer(), layout: m.layout}}
 }

@@ -26,7 +26,7 @@ func (e *engine) open(ctx context.Context, records []record) error {
 
 func (k *rowKey) planOpen() (err error) {
 	if k.opened = k.dk.h.unwrapped(); k.opened != nil {
-		return nil
+		return k.checkContext()
 	}
 	for _, i := range k.fieldsOf[k.key] {
 		cell, _ := k.rec.field(i)

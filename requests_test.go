@@ -3,7 +3,10 @@ package rowseal_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -211,4 +214,36 @@ func TestASealersRowsOfOneTenantShareABatch(t *testing.T) {
 		}
 		wantRequests(t, f.ID, f, 1, 0)
 	}
+}
+
+// Twenty tenants, each with a KMS key that takes a second to answer, are asked eight at a time.
+func TestKMSKeysAreAskedSideBySideWithinBounds(t *testing.T) {
+	fakes, rings := make([]*kmstest.Fake, 20), make([]*rowseal.Keyring, 20)
+	for i := range fakes {
+		fakes[i] = &kmstest.Fake{ID: fmt.Sprint("tenant", i), BatchSize: 100}
+		rings[i] = ringOf(t, fakes[i])
+	}
+	choose := func(r rowseal.Row) (*rowseal.Keyring, error) {
+		id, err := r.Column("id")
+		if err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(id)
+		return rings[n%20], err
+	}
+	ones := newModel[one](t, "ones", nil, &rowseal.Options{Keys: map[string]rowseal.KeyOptions{"": {KeyringFor: choose}}})
+	var loaded []one
+	for i := range 40 {
+		loaded = append(loaded, *load[one](t, int64(i+1), sealed(t, ones, newOne(int64(i+1)))))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, f := range fakes {
+			f.Latency = time.Second
+		}
+		start := time.Now()
+		must(t, ones.OpenSlice(t.Context(), loaded))
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("20 keys took %v, and three rounds of eight, eight and four take 3 seconds", took)
+		}
+	})
 }

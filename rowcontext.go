@@ -17,10 +17,11 @@ import (
 // ContextRule makes the encryption context of a row. The zero rule is the default of KeyColumn.Context. A rule
 // that uses no column which names the row lets the rows' key columns be exchanged: then bind fields with BindRow.
 type ContextRule struct {
-	// Names maps each name of the context to a literal, or to one column of the row: {"model_name": "User", "model_id": "{id}"}.
+	// Names maps each name of the context to a literal, or to one column of the row: {"model_name": "User", "model_id":
+	// "{id}"}.
 	Names map[string]string
-	// Func makes the context instead of Names, a new map each time. It may ask the row for the primary key and for Columns, and
-	// may answer ErrNotReady.
+	// Func makes the context instead of Names, a new map each time. It may ask the row for the primary key and for
+	// Columns, and may answer ErrNotReady.
 	Func func(Row) (kms.Context, error)
 	// Columns are those that Func uses. A change of one of them changes the context.
 	Columns []string
@@ -121,8 +122,8 @@ type Row struct {
 	allowed    []string
 }
 
-// Column returns a column's value as text: integers in decimal, text as it is, UUIDs in lower case with hyphens. NULL, floats,
-// booleans, times and bytes are refused. A primary key that the row does not have yet is ErrNotReady.
+// Column returns a column's value as text: integers in decimal, text as it is, UUIDs in lower case with hyphens. NULL,
+// floats, booleans, times and bytes are refused. A primary key that the row does not have yet is ErrNotReady.
 func (r Row) Column(name string) (string, error) {
 	if name != r.primaryKey && !slices.Contains(r.allowed, name) {
 		return "", fmt.Errorf("column %s is used and not declared; add it to the rule's columns: %w", name, kms.ErrInvalidRequest)

@@ -56,7 +56,8 @@ func (k *rowKey) identity(ec kms.Context) (i identity, err error) {
 	return i, nil
 }
 
-// checkContext refuses a row that is no longer the one that its opened key is bound to: saved so, it could not be opened again.
+// checkContext refuses a row that is no longer the one that its opened key is bound to: saved so, it could not be
+// opened again.
 func (k *rowKey) checkContext() error {
 	opened := k.dk.h.unwrapped()
 	if opened == nil {

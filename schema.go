@@ -9,8 +9,8 @@ import (
 	"github.com/rowseal/rowseal/lockbox"
 )
 
-// Schema says what is sealed in a table and how: plain data, over rows of columns and values, without any Go struct. A Model
-// makes one from a struct's tags.
+// Schema says what is sealed in a table and how: plain data, over rows of columns and values, without any Go struct. A
+// Model makes one from a struct's tags.
 type Schema struct {
 	Table      string  // also part of the associated data that binds fields
 	Model      string  // model_name of the default context: a literal or one {column}
@@ -24,12 +24,12 @@ type Schema struct {
 type KeyColumn struct {
 	Column string // encrypted_kms_key, or encrypted_kms_key_ and the name
 	Name   string // "" for the table's main key
-	// Context is the encryption context. The zero rule is the default: model_name, model_id and, for a named key in a table with
-	// binding, key_name, so that two key columns of a row cannot be swapped.
+	// Context is the encryption context. The zero rule is the default: model_name, model_id and, for a named key in a
+	// table with binding, key_name, so that two key columns of a row cannot be swapped.
 	Context ContextRule
-	// Versions replaces Context for the keys that were wrapped with a keyring version, as after a change of context. Where two
-	// versions use the same KMS key, their contexts must differ in a name or a literal: otherwise the context of one row's old
-	// version could be that of another row's new one.
+	// Versions replaces Context for the keys that were wrapped with a keyring version, as after a change of context.
+	// Where two versions use the same KMS key, their contexts must differ in a name or a literal: otherwise the context
+	// of one row's old version could be that of another row's new one.
 	Versions map[int]ContextRule
 }
 

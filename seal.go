@@ -52,10 +52,10 @@ func (k *rowKey) planSeal() error {
 		return err
 	}
 	needsKey, err := k.collect()
-	if err != nil || !needsKey {
+	if err != nil {
 		return err
 	}
-	if k.opened = k.dk.h.unwrapped(); k.opened != nil {
+	if k.opened = k.dk.h.unwrapped(); k.opened != nil || !needsKey {
 		return nil
 	}
 	if k.fresh = k.dk.IsNull(); k.fresh {
@@ -89,8 +89,8 @@ func (k *rowKey) collect() (needsKey bool, err error) {
 // staysEmpty is Lockbox's rule that "" is stored as "" unless it is padded (lockbox lib/lockbox/model.rb).
 func staysEmpty(text []byte, f Field) bool { return len(text) == 0 && f.Format.Padding == 0 }
 
-// refuseOrphans refuses to make a new key for a row that has ciphertexts and no key: the new key would hide that they are lost, or
-// lose them if only the key column was not loaded.
+// refuseOrphans refuses to make a new key for a row that has ciphertexts and no key: the new key would hide that they
+// are lost, or lose them if only the key column was not loaded.
 func (k *rowKey) refuseOrphans() error {
 	for _, i := range k.fieldsOf[k.key] {
 		cell, _ := k.rec.field(i)
@@ -101,10 +101,10 @@ func (k *rowKey) refuseOrphans() error {
 	return nil
 }
 
-// checkNeighbours opens the fields that stay as they are. One that does not open under this key came from another row, or from
-// before the key was replaced: saved beside it, it would be lost.
+// checkNeighbours opens the fields that stay as they are. One that does not open under this key came from another row,
+// or from before the key was replaced: saved beside it, it would be lost.
 func (k *rowKey) checkNeighbours() error {
-	if k.opened == nil || k.fresh {
+	if k.opened == nil {
 		return nil
 	}
 	for _, i := range k.fieldsOf[k.key] {

@@ -10,15 +10,17 @@ import (
 	"github.com/rowseal/rowseal/lockbox"
 )
 
-// Sealed is the type of a sealed column (email_ciphertext): a value of type T that the database sees only as a ciphertext in
-// Lockbox's format (https://github.com/ankane/lockbox). It is a sql.Scanner and a driver.Valuer, and opens nothing by itself.
+// Sealed is the type of a sealed column (email_ciphertext): a value of type T that the database sees only as a
+// ciphertext in Lockbox's format (https://github.com/ankane/lockbox). It is a sql.Scanner and a driver.Valuer, and
+// opens nothing by itself.
 //
-// A Sealed is NULL (also the zero value: one that a SELECT left out is NULL when it is saved), sealed (loaded), opened (by Model.Open), or set (by Set, until Model.Seal). T is a
-// string, []byte, bool, an integer, a float, a time.Time, or a type made of one of them.
+// A Sealed is NULL (also the zero value: one that a SELECT left out is NULL when it is saved), sealed (loaded), opened
+// (by Model.Open), or set (by Set, until Model.Seal). T is a string, []byte, bool, an integer, a float, a time.Time, or
+// a type made of one of them.
 //
-// Nothing prints the plaintext but Get and Ptr: fmt, log/slog, encoding/json, errors and test diffs see the state, and writing
-// a value that is set and not sealed is refused with ErrUnsealed. Reading a Sealed from several goroutines is safe; Set, Scan
-// and the Model's methods change it and need the care of any struct field. Copies are independent.
+// Nothing prints the plaintext but Get and Ptr: fmt, log/slog, encoding/json, errors and test diffs see the state, and
+// writing a value that is set and not sealed is refused with ErrUnsealed. Reading a Sealed from several goroutines is
+// safe; Set, Scan and the Model's methods change it and need the care of any struct field. Copies are independent.
 type Sealed[T any] struct {
 	c *cell[T] // never changed, only replaced; nil: NULL
 }
@@ -51,8 +53,9 @@ func (s Sealed[T]) IsNull() bool {
 	return !s.isSet() && s.sealed().isNone()
 }
 
-// Get returns the value. NULL is T's zero value and no error; a sealed value that no Model.Open has opened is ErrNotOpened; one
-// that does not open is ErrDecryptionFailed in an *Error that tells the place. A slice belongs to the Sealed: do not change it.
+// Get returns the value. NULL is T's zero value and no error; a sealed value that no Model.Open has opened is
+// ErrNotOpened; one that does not open is ErrDecryptionFailed in an *Error that tells the place. A slice belongs to the
+// Sealed: do not change it.
 func (s Sealed[T]) Get() (T, error) {
 	var zero T
 	switch {
@@ -74,8 +77,8 @@ func (s Sealed[T]) Ptr() (*T, error) {
 	return &v, nil
 }
 
-// Ciphertext returns what the column holds: base64, or raw bytes where the column is declared raw; "" for NULL and for a value
-// that is not sealed yet.
+// Ciphertext returns what the column holds: base64, or raw bytes where the column is declared raw; "" for NULL and for
+// a value that is not sealed yet.
 func (s Sealed[T]) Ciphertext() string { return s.sealed().text }
 
 // Scan implements sql.Scanner for NULL, text and bytes. It opens nothing.
@@ -88,8 +91,8 @@ func (s *Sealed[T]) Scan(src any) error {
 	return nil
 }
 
-// Value implements driver.Valuer: the ciphertext (text, or bytes where the column is declared raw or was loaded as such), NULL,
-// or ErrUnsealed for a value that is set and not sealed.
+// Value implements driver.Valuer: the ciphertext (text, or bytes where the column is declared raw or was loaded as
+// such), NULL, or ErrUnsealed for a value that is set and not sealed.
 func (s Sealed[T]) Value() (driver.Value, error) {
 	if s.isSet() {
 		return unsealed, fmt.Errorf("rowseal: the value is not sealed; call Model.Seal before saving: %w", ErrUnsealed)

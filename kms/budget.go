@@ -12,9 +12,9 @@ type budget struct {
 	parent *budget
 }
 
-// WithBudget returns a ctx under which at most n requests reach a KMS, over all Keys; request n+1 fails with ErrBudget and is
-// not made. It is for tests that hold a program to its number of requests (an N+1 query shows at once) and for jobs with a
-// limit. Retries count. A budget within a budget is taken from both.
+// WithBudget returns a ctx under which at most n requests reach a KMS, over all Keys; request n+1 fails with ErrBudget
+// and is not made. It is for tests that hold a program to its number of requests (an N+1 query shows at once) and for
+// jobs with a limit. Retries count. A budget within a budget is taken from both.
 func WithBudget(ctx context.Context, n int) context.Context {
 	b := &budget{parent: budgetOf(ctx)}
 	b.left.Store(int64(n))

@@ -147,7 +147,8 @@ func (c *call[I, P]) retryable(slice []int, attempt int) (again []int, throttled
 	return again, throttled
 }
 
-// request makes one request and files its results. Whatever is wrong with the answer as a whole is the error of each item.
+// request makes one request and files its results. Whatever is wrong with the answer as a whole is the error of each
+// item.
 func (c *call[I, P]) request(ctx context.Context, slice []int) {
 	results, err := c.send(ctx, pick(c.items, slice))
 	if err == nil {

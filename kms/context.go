@@ -14,16 +14,16 @@ import (
 )
 
 // Context is the encryption context: names and values that tell the KMS which record a ciphertext belongs to. It is
-// authenticated with the ciphertext and not stored in it, so that the same context must be given to open it. A nil Context
-// (none) and an empty one are different, except at AWS.
+// authenticated with the ciphertext and not stored in it, so that the same context must be given to open it. A nil
+// Context (none) and an empty one are different, except at AWS.
 //
 // AWS logs it in clear in CloudTrail: put no personal data into it.
 type Context map[string]string
 
-// Canonical returns the bytes that Vault, OpenBao, Google Cloud KMS, local keys and the test key authenticate: a JSON object
-// with sorted keys, no spaces, and <, >, &, U+2028 and U+2029 escaped as \u, byte for byte what the Ruby gem kms_encrypted
-// makes under Rails from string (or symbol) keys. A nil Context gives nil, an empty one "{}". Text that is not valid UTF-8
-// is refused: JSON cannot hold it, and a silent replacement would let two records share a context.
+// Canonical returns the bytes that Vault, OpenBao, Google Cloud KMS, local keys and the test key authenticate: a JSON
+// object with sorted keys, no spaces, and <, >, &, U+2028 and U+2029 escaped as \u, byte for byte what the Ruby gem
+// kms_encrypted makes under Rails from string (or symbol) keys. A nil Context gives nil, an empty one "{}". Text that
+// is not valid UTF-8 is refused: JSON cannot hold it, and a silent replacement would let two records share a context.
 func (c Context) Canonical() ([]byte, error) {
 	if c == nil {
 		return nil, nil
@@ -47,9 +47,9 @@ func (c Context) validate() error {
 	return nil
 }
 
-// ContextEncoding turns a context into the bytes that a service authenticates. A nil ContextEncoding is Context.Canonical.
-// Others are needed only for what old or unusual programs wrote; services that take a map (AWS) ignore it. It is never
-// called with a nil Context.
+// ContextEncoding turns a context into the bytes that a service authenticates. A nil ContextEncoding is
+// Context.Canonical. Others are needed only for what old or unusual programs wrote; services that take a map (AWS)
+// ignore it. It is never called with a nil Context.
 type ContextEncoding func(Context) ([]byte, error)
 
 // UnescapedJSON is the encoding of kms_encrypted in a Ruby program without Rails: as Context.Canonical, but <, >, & and
@@ -109,12 +109,14 @@ func restoreLineSeparators(quoted []byte) []byte {
 // JSONField is one entry of OrderedJSON.
 type JSONField struct {
 	Name string
-	// Integer writes the value as a JSON number, as Ruby's to_json did with an integer id. The value must be a decimal integer.
+	// Integer writes the value as a JSON number, as Ruby's to_json did with an integer id. The value must be a decimal
+	// integer.
 	Integer bool
 }
 
-// OrderedJSON is the encoding of versions of kms_encrypted before 1.0, which sent the context's to_json: the entries in the
-// order in which the program listed them, integers as numbers, escaped as Rails does. The context must have exactly these names.
+// OrderedJSON is the encoding of versions of kms_encrypted before 1.0, which sent the context's to_json: the entries in
+// the order in which the program listed them, integers as numbers, escaped as Rails does. The context must have exactly
+// these names.
 func OrderedJSON(fields ...JSONField) ContextEncoding {
 	return func(c Context) ([]byte, error) {
 		if err := c.validate(); err != nil {
@@ -174,7 +176,8 @@ func (it Item) ContextBytes() ([]byte, error) {
 }
 
 // ContextMIME returns the context as Vault, OpenBao and the test key take it: ContextBytes in base64 with lines of 60
-// columns and a trailing newline, because the gem sends it so and Vault's audit log hashes the text as sent. "" for no context.
+// columns and a trailing newline, because the gem sends it so and Vault's audit log hashes the text as sent. "" for no
+// context.
 func (it Item) ContextMIME() (string, error) {
 	b, err := it.ContextBytes()
 	return mime64.Encode(b), err

@@ -1,5 +1,5 @@
-// Package kms is what a key management service is to rowseal: a [Key] that wraps data keys and is told, at every call, which
-// record they belong to.
+// Package kms is what a key management service is to rowseal: a [Key] that wraps data keys and is told, at every call,
+// which record they belong to.
 //
 // Programs hold a *Key, usually from [Open]. Providers implement [Service] and are imported for their effect:
 //
@@ -10,9 +10,9 @@
 //
 //	key, err := kms.Open(ctx, "local/users", nil)
 //
-// Key does once what every provider would else do for itself: it cuts work into the batches that the service takes, calls a
-// service without batches in parallel within bounds, gives every request a time limit, waits and retries when throttled, holds
-// rates and budgets, checks answers, and tells observers what happened.
+// Key does once what every provider would else do for itself: it cuts work into the batches that the service takes,
+// calls a service without batches in parallel within bounds, gives every request a time limit, waits and retries when
+// throttled, holds rates and budgets, checks answers, and tells observers what happened.
 package kms
 
 import (
@@ -43,13 +43,13 @@ type shared struct {
 
 // KeyOptions changes how a Key calls its service. The zero value is right for most programs.
 type KeyOptions struct {
-	// Parallel is how many requests one call has under way at once. 0: 16 where the service takes one item a request, 4 where
-	// it takes batches.
+	// Parallel is how many requests one call has under way at once. 0: 16 where the service takes one item a request, 4
+	// where it takes batches.
 	Parallel int
 	// BatchSize lowers the number of items a request below the service's own.
 	BatchSize int
-	// Timeout is how long one request may take. 0: 10 seconds, which leaves a provider room for two attempts of 2 seconds to
-	// connect and 2 to read.
+	// Timeout is how long one request may take. 0: 10 seconds, which leaves a provider room for two attempts of 2
+	// seconds to connect and 2 to read.
 	Timeout time.Duration
 	// Rate is how many requests a second are made at most, over all calls of this Key. 0: no limit.
 	Rate float64
@@ -82,8 +82,8 @@ func (k *Key) ID() string { return k.Info().KeyID }
 // String returns the key's id.
 func (k *Key) String() string { return k.ID() }
 
-// Format prints the key's id for every verb, so that no dump shows a provider's credentials. It is a method of Key, not of *Key:
-// fmt would follow the pointers of a copied Key.
+// Format prints the key's id for every verb, so that no dump shows a provider's credentials. It is a method of Key, not
+// of *Key: fmt would follow the pointers of a copied Key.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "kms.Key("+k.ID()+")") }
 
 // EncryptOnly returns a Key of the same service that can encrypt and nothing else: Decrypt and Rewrap fail with
@@ -102,8 +102,8 @@ func (k *Key) Decrypt(ctx context.Context, ciphertext []byte, ec Context) ([]byt
 	return r.Data, r.Err
 }
 
-// EncryptBatch wraps many plaintexts in as few requests as the service allows. It returns one result an item, in their order;
-// one item's error does not stop the others. Item.Ref is ignored and Result.Ref is the item's index.
+// EncryptBatch wraps many plaintexts in as few requests as the service allows. It returns one result an item, in their
+// order; one item's error does not stop the others. Item.Ref is ignored and Result.Ref is the item's index.
 func (k *Key) EncryptBatch(ctx context.Context, items []Item) []Result {
 	return run(ctx, k, OpEncrypt, items, k.service.Encrypt)
 }
@@ -113,9 +113,9 @@ func (k *Key) DecryptBatch(ctx context.Context, items []Item) []Result {
 	return run(ctx, k, OpDecrypt, items, k.service.Decrypt)
 }
 
-// RewrapBatch wraps ciphertexts of this key anew under its newest version, and under another context where To differs. The
-// service does it without showing the plaintext where it can (Info().Rewrap); otherwise Key decrypts and encrypts. Results
-// are as those of EncryptBatch.
+// RewrapBatch wraps ciphertexts of this key anew under its newest version, and under another context where To differs.
+// The service does it without showing the plaintext where it can (Info().Rewrap); otherwise Key decrypts and encrypts.
+// Results are as those of EncryptBatch.
 func (k *Key) RewrapBatch(ctx context.Context, items []RewrapItem) []Result {
 	here, there := k.splitRewrap(items)
 	results := make([]Result, len(items))
@@ -189,8 +189,8 @@ func scatter(results []Result, indexes []int, from []Result) {
 	}
 }
 
-// Close releases what the service holds, for all Keys made from this one. A closed Key refuses every call; closing twice is
-// fine.
+// Close releases what the service holds, for all Keys made from this one. A closed Key refuses every call; closing
+// twice is fine.
 func (k *Key) Close() error {
 	k.closeOnce.Do(func() {
 		k.closed.Store(true)

@@ -40,8 +40,8 @@ func (l *limiter) reserve(now time.Time) time.Duration {
 	return d
 }
 
-// backoff is how long to wait before a throttled request's next attempt: full jitter over a window that doubles from 200 ms to
-// 2 s (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+// backoff is how long to wait before a throttled request's next attempt: full jitter over a window that doubles from
+// 200 ms to 2 s (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 func backoff(attempt int) time.Duration {
 	window := min(100*time.Millisecond<<min(attempt, 8), 2*time.Second)
 	return rand.N(window) // jitter, not a secret: math/rand will do

@@ -24,8 +24,8 @@ type Event struct {
 	Duration time.Duration // of the whole call
 }
 
-// Observer is told of every call of a Key, also of those that were refused or failed. It is called by the goroutine that made
-// the call, after it, and must be safe for concurrent use.
+// Observer is told of every call of a Key, also of those that were refused or failed. It is called by the goroutine
+// that made the call, after it, and must be safe for concurrent use.
 type Observer interface {
 	Observe(ctx context.Context, e Event)
 }
@@ -42,15 +42,15 @@ type LogOptions struct {
 	Show []string
 	// ShowAll prints every value.
 	ShowAll bool
-	// HashKey keys the hashes of the other values, so that the same value has the same hash in every process that has it: 32
-	// random bytes (FIPS-only mode panics at fewer than 14). Empty: a random key, made with the Logger. A hash without a key
-	// would not hide an e-mail address: addresses can be guessed.
+	// HashKey keys the hashes of the other values, so that the same value has the same hash in every process that has
+	// it: 32 random bytes (FIPS-only mode panics at fewer than 14). Empty: a random key, made with the Logger. A hash
+	// without a key would not hide an e-mail address: addresses can be guessed.
 	HashKey []byte
 }
 
-// Logger returns an Observer that writes a line a call to l: level Info, or Warn with the first error if an item failed.
-// Values of contexts that opts does not show are printed as the first 8 bytes of their HMAC-SHA-256. Both arguments may be
-// nil; nil l is slog.Default.
+// Logger returns an Observer that writes a line a call to l: level Info, or Warn with the first error if an item
+// failed. Values of contexts that opts does not show are printed as the first 8 bytes of their HMAC-SHA-256. Both
+// arguments may be nil; nil l is slog.Default.
 func Logger(l *slog.Logger, opts *LogOptions) Observer {
 	lo := logObserver{logger: l, show: []string{"model_name", "model_id", "key_name"}}
 	if lo.logger == nil {
@@ -92,21 +92,26 @@ func (lo logObserver) Observe(ctx context.Context, e Event) {
 		attrs = append(attrs,
 			slog.Int("failed", e.Failed),
 			slog.Any("failed_contexts", lo.contexts(e.Contexts, e.Errs)),
-			slog.String("error", first(e.Errs).Error()))
+			slog.String("error", first(e).Error()))
 	}
 	lo.logger.LogAttrs(ctx, level, "kms", attrs...)
 }
 
 // first is the error that is shown of a batch: they are as a rule alike, and may be thousands.
-func first(errs []error) error {
-	return errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
+func first(e Event) error {
+	for _, err := range e.Errs {
+		if err != nil {
+			return err
+		}
+	}
+	return e.Err
 }
 
 // contexts lists all contexts, because an audit needs every row's name, or, given errs, those of the items that failed.
 func (lo logObserver) contexts(all []Context, errs []error) []map[string]string {
 	shown := make([]map[string]string, 0, len(all))
 	for i, c := range all {
-		if errs != nil && errs[i] == nil {
+		if errs != nil && (i >= len(errs) || errs[i] == nil) {
 			continue
 		}
 		values := make(map[string]string, len(c))

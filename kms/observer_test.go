@@ -235,6 +235,15 @@ func TestLoggerWarnsOfFailures(t *testing.T) {
 	}
 }
 
+func TestLoggerTakesAnEventThatSomebodyElseMade(t *testing.T) {
+	var out bytes.Buffer
+	logger := kms.Logger(slog.New(slog.NewTextHandler(&out, nil)), nil)
+	logger.Observe(t.Context(), kms.Event{Op: kms.OpDecrypt, Contexts: []kms.Context{user(1)}, Err: kms.ErrThrottled})
+	if !strings.Contains(out.String(), "error=throttled") {
+		t.Errorf("got %q", out.String())
+	}
+}
+
 func TestLoggerNeedsNoLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)

@@ -32,9 +32,9 @@ func Register(p Provider) {
 	registry.providers = append(registry.providers, p)
 }
 
-// Open returns the key with this id, through the imported provider that knows ids of its form. opts may be nil. It makes no
-// request, so that a program without the right to look a key up can start; a missing key shows at the first use. An id that
-// no imported provider knows is ErrInvalidRequest, with the import to add if the form is a known one.
+// Open returns the key with this id, through the imported provider that knows ids of its form. opts may be nil. It
+// makes no request, so that a program without the right to look a key up can start; a missing key shows at the first
+// use. An id that no imported provider knows is ErrInvalidRequest, with the import to add if the form is a known one.
 //
 //	local/NAME                                  a key in a file, kms/localkms
 //	vault/NAME                                  Vault and OpenBao, kms/vaultkms

@@ -9,11 +9,12 @@ import (
 
 // Service is what a provider implements, for one KMS key. Use it through a Key.
 //
-// Encrypt and Decrypt get at most Info().BatchSize items and return one Result an item, in the order of the items, each with
-// its item's Ref. They are safe for concurrent use, honour ctx, neither keep nor change an item's Data, and tell a failure by
-// wrapping one of this package's sentinels in Result.Err: ErrDecryptionFailed for a wrong context, key or byte (never with a
-// reason), ErrAccessDenied, ErrKeyNotFound, ErrKeyDisabled, ErrThrottled, ErrUnavailable, ErrInvalidRequest. An error of ctx is
-// passed on. They do not retry: Key does. A Service may also be a Rewrapper and an io.Closer whose Close can be called twice.
+// Encrypt and Decrypt get at most Info().BatchSize items and return one Result an item, in the order of the items, each
+// with its item's Ref. They are safe for concurrent use, honour ctx, neither keep nor change an item's Data, and tell a
+// failure by wrapping one of this package's sentinels in Result.Err: ErrDecryptionFailed for a wrong context, key or
+// byte (never with a reason), ErrAccessDenied, ErrKeyNotFound, ErrKeyDisabled, ErrThrottled, ErrUnavailable,
+// ErrInvalidRequest. An error of ctx is passed on. They do not retry: Key does. A Service may also be a Rewrapper and
+// an io.Closer whose Close can be called twice.
 type Service interface {
 	Encrypt(ctx context.Context, items []Item) []Result
 	Decrypt(ctx context.Context, items []Item) []Result
@@ -32,8 +33,8 @@ type Info struct {
 	KeyID string
 	// BatchSize is the most items of one request; 0 and 1 mean that the service has no batches.
 	BatchSize int
-	// ContextEnforced tells that the service itself refuses to open a ciphertext under another context. Where it does not,
-	// fields must be bound to their row.
+	// ContextEnforced tells that the service itself refuses to open a ciphertext under another context. Where it does
+	// not, fields must be bound to their row.
 	ContextEnforced bool
 	// Rewrap tells what a Rewrapper can do.
 	Rewrap RewrapSupport
@@ -111,8 +112,9 @@ const (
 	OpRewrap  Op = "rewrap"
 )
 
-// Items and results carry data keys: whatever prints one sees its size. That does not hold where one is a field that is not
-// exported, whose methods fmt does not ask, nor for test libraries that follow fields: keep items no longer than a call.
+// Items and results carry data keys: whatever prints one sees its size. That does not hold where one is a field that is
+// not exported, whose methods fmt does not ask, nor for test libraries that follow fields: keep items no longer than a
+// call.
 
 // Format implements fmt.Formatter for every verb.
 func (it Item) Format(f fmt.State, _ rune) { printSize(f, "kms.Item", len(it.Data)) }

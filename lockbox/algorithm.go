@@ -17,7 +17,8 @@ const AESGCM Algorithm = "aes-gcm"
 // KeySize is the length of a key in bytes.
 const KeySize = 32
 
-// newAEAD returns the cipher of an algorithm. It draws its own nonces and writes each before its ciphertext: NonceSize is 0.
+// newAEAD returns the cipher of an algorithm. It draws its own nonces and writes each before its ciphertext: NonceSize
+// is 0.
 func newAEAD(algorithm Algorithm, key []byte) (cipher.AEAD, error) {
 	if algorithm != "" && algorithm != AESGCM {
 		return nil, fmt.Errorf("lockbox: algorithm %q is not supported: use %q", string(algorithm), string(AESGCM))

@@ -108,7 +108,8 @@ func (b *Box) WithFormat(f Format) *Box { return &Box{b.ciphers, f} }
 // Encrypt seals plaintext under a fresh random nonce, and authenticates associatedData with it (nil and empty are the
 // same). The result is nonce, ciphertext and tag, in strict base64 unless the format is raw.
 //
-// "" is sealed like any message. That the gem leaves "" as it is in a model's attribute is the model's rule, not the box's.
+// "" is sealed like any message. That the gem leaves "" as it is in a model's attribute is the model's rule, not the
+// box's.
 func (b *Box) Encrypt(plaintext, associatedData []byte) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, err
@@ -152,8 +153,9 @@ func encodeTail(text []byte, n int) {
 }
 
 // Decrypt opens what Encrypt or the gem has sealed, under the current version or a previous one. Base64 is read as Ruby
-// reads it: bytes outside the alphabet, line ends for one, are skipped, and padding may be missing. Whatever does not open
-// is ErrDecryptionFailed. It takes no more memory than the ciphertext has, and as much for each previous version tried.
+// reads it: bytes outside the alphabet, line ends for one, are skipped, and padding may be missing. Whatever does not
+// open is ErrDecryptionFailed. It takes no more memory than the ciphertext has, and as much for each previous version
+// tried.
 func (b *Box) Decrypt(ciphertext, associatedData []byte) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, err

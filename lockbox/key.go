@@ -22,9 +22,9 @@ func ParseKey(s string) ([]byte, error) {
 var attributeInfo = strings.Repeat("\xb4", 32)
 
 // AttributeKey derives the key of one attribute from a master key of KeySize bytes: HKDF-SHA-384 (RFC 5869) with the
-// table as salt and 32 bytes 0xB4 followed by attribute as info, KeySize bytes long. table is the table's name; attribute
-// is the name of the ciphertext column ("email_ciphertext"), and for files the attachment's own name ("license"). It is the
-// gem's Lockbox.attribute_key (lockbox lib/lockbox/key_generator.rb).
+// table as salt and 32 bytes 0xB4 followed by attribute as info, KeySize bytes long. table is the table's name;
+// attribute is the name of the ciphertext column ("email_ciphertext"), and for files the attachment's own name
+// ("license"). It is the gem's Lockbox.attribute_key (lockbox lib/lockbox/key_generator.rb).
 func AttributeKey(masterKey []byte, table, attribute string) ([]byte, error) {
 	if len(masterKey) != KeySize {
 		return nil, fmt.Errorf("lockbox: a master key of %d bytes: want %d", len(masterKey), KeySize)

@@ -16,8 +16,8 @@ import (
 // lib/lockbox/model.rb), so that Ruby and Go read the same value.
 type Type string
 
-// The types, the bytes that they seal, and the Go types that fit them. A named type (type Email string) fits as what it is
-// made of. Years outside 0 to 9999 are refused; Active Record reads no dates of the year 0.
+// The types, the bytes that they seal, and the Go types that fit them. A named type (type Email string) fits as what it
+// is made of. Years outside 0 to 9999 are refused; Active Record reads no dates of the year 0.
 const (
 	String   Type = "string"   // the bytes as they are; string or []byte
 	Binary   Type = "binary"   // the bytes as they are; []byte or string

@@ -14,9 +14,10 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// Fake is a KMS key in memory that does as it is told: it can be slow, throttle, refuse, fail in some items and answer in the
-// wrong order, and it counts exactly. It is a kms.Service, a kms.Rewrapper and an io.Closer. The zero value is a working key
-// without batches; every Fake is another key. Its methods are safe for concurrent use; set its fields before the first request.
+// Fake is a KMS key in memory that does as it is told: it can be slow, throttle, refuse, fail in some items and answer
+// in the wrong order, and it counts exactly. It is a kms.Service, a kms.Rewrapper and an io.Closer. The zero value is a
+// working key without batches; every Fake is another key. Its methods are safe for concurrent use; set its fields
+// before the first request.
 //
 // It wraps with AES-256-GCM under a random key, the context as associated data, so that no wrong use goes unnoticed. A
 // ciphertext is its key version (4 bytes), a nonce of 12 bytes, the ciphertext and a tag of 16.
@@ -255,8 +256,8 @@ func (f *Fake) version(n uint32) (cipher.AEAD, bool) {
 	return f.versions[n-1], true
 }
 
-// In FIPS mode, crypto/rand measures time to seed itself, which panics under testing/synctest, where time stands still. One
-// seeded generator exists after init, and as long as one goroutine at a time asks for randomness, no other is made.
+// In FIPS mode, crypto/rand measures time to seed itself, which panics under testing/synctest, where time stands still.
+// One seeded generator exists after init, and as long as one goroutine at a time asks for randomness, no other is made.
 var oneAtATime sync.Mutex
 
 func init() { rand.Read(make([]byte, 1)) }

@@ -10,8 +10,9 @@ import (
 	"github.com/rowseal/rowseal/kms"
 )
 
-// Harness is a service under test and what Run has to know of it. Only New is required; the zero value of the rest describes
-// a service that takes plaintexts of 0 to 4096 bytes and more, and that authenticates every bit of what it makes.
+// Harness is a service under test and what Run has to know of it. Only New is required; the zero value of the rest
+// describes a service that takes plaintexts of 0 to 4096 bytes and more, and that authenticates every bit of what it
+// makes.
 type Harness struct {
 	// New returns the service under test: always for the same key. It may be the same value each time.
 	New func(t *testing.T) kms.Service
@@ -26,19 +27,20 @@ type Harness struct {
 	// Version tells by which version of the key a ciphertext was made, where a ciphertext shows it.
 	Version func(ciphertext []byte) int
 
-	// MinPlaintext and MaxPlaintext are the sizes in bytes that the service takes; others it refuses with kms.ErrInvalidRequest.
-	// MaxPlaintext 0: 4096 and more.
+	// MinPlaintext and MaxPlaintext are the sizes in bytes that the service takes; others it refuses with
+	// kms.ErrInvalidRequest. MaxPlaintext 0: 4096 and more.
 	MinPlaintext, MaxPlaintext int
 	// Step tests every Step-th size, bit and length alone, for services that are far away. 0: each.
 	Step int
 
-	// ContextIsMap tells that the service takes the context as a map, as AWS does: no context and an empty one are the same to
-	// it, and context encodings have no meaning.
+	// ContextIsMap tells that the service takes the context as a map, as AWS does: no context and an empty one are the
+	// same to it, and context encodings have no meaning.
 	ContextIsMap bool
-	// NeedsContext tells that the service refuses items without a context (kms.ErrInvalidRequest), as Vault's derived keys do.
+	// NeedsContext tells that the service refuses items without a context (kms.ErrInvalidRequest), as Vault's derived
+	// keys do.
 	NeedsContext bool
-	// Malleable tells that a ciphertext is text that can be written in more than one way. An altered one may then open to the
-	// same plaintext, never to another.
+	// Malleable tells that a ciphertext is text that can be written in more than one way. An altered one may then open
+	// to the same plaintext, never to another.
 	Malleable bool
 	// Insecure is for testkms alone: altered ciphertexts may open to anything, and equal plaintexts may show.
 	Insecure bool
@@ -56,8 +58,8 @@ type ErrorCase struct {
 
 // Run tests a service against the promises of kms.Service. Each subtest is named after the promise that it holds.
 //
-// It makes about 10,000 requests to a service without batches (800 with Step 16), and 200 to one that takes 240 items. At the
-// end it closes what New returned.
+// It makes about 10,000 requests to a service without batches (800 with Step 16), and 200 to one that takes 240 items.
+// At the end it closes what New returned.
 func Run(t *testing.T, h Harness) {
 	s := newSuite(h)
 	t.Run("info is sane and stable", s.infoIsStable)
@@ -133,8 +135,8 @@ func (s *suite) key(t *testing.T) *kms.Key { return kms.NewKey(s.service(t), nil
 
 func (s *suite) enforcesContext(t *testing.T) bool { return s.New(t).Info().ContextEnforced }
 
-// plaintextMark begins every plaintext and valueMark every context value of the suite, so that they are found wherever they
-// are printed. 15 bytes: their base64 has no padding.
+// plaintextMark begins every plaintext and valueMark every context value of the suite, so that they are found wherever
+// they are printed. 15 bytes: their base64 has no padding.
 const (
 	plaintextMark = "kmstest-plain-."
 	valueMark     = "kmstest-value-."

@@ -1,11 +1,11 @@
 // Package testkms is the key for tests that the Ruby gem kms_encrypted calls insecure-test-key. IT PROTECTS NOTHING: a
-// ciphertext is the plaintext in base64, and anyone can make one. Import it in tests alone; a program that imports it can be
-// talked into it by a key id in its configuration.
+// ciphertext is the plaintext in base64, and anyone can make one. Import it in tests alone; a program that imports it
+// can be talked into it by a key id in its configuration.
 //
 //	import _ "github.com/rowseal/rowseal/kms/testkms" // kms.Open then knows the two ids
 //
-// It does compare the context, so that a test notices a row opened under another row's name, and it takes batches, so that a
-// test notices rows opened one by one.
+// It does compare the context, so that a test notices a row opened under another row's name, and it takes batches, so
+// that a test notices rows opened one by one.
 //
 // # Format
 //
@@ -13,8 +13,8 @@
 //
 //	base64-decoded "insecure+data+A" ‖ ":" ‖ strict base64 of the plaintext [ ‖ ":" ‖ context ]
 //
-// where the context is kms.Item.ContextMIME, and absent for no context. Plaintexts have any size. What is not exactly of this
-// form, or has another context, is kms.ErrDecryptionFailed. Nothing is authenticated.
+// where the context is kms.Item.ContextMIME, and absent for no context. Plaintexts have any size. What is not exactly
+// of this form, or has another context, is kms.ErrDecryptionFailed. Nothing is authenticated.
 package testkms
 
 import (
@@ -44,7 +44,8 @@ func init() {
 	})
 }
 
-// New returns the key without the detour of kms.Open: that of EncryptOnlyID, or that of ID. It is safe for concurrent use.
+// New returns the key without the detour of kms.Open: that of EncryptOnlyID, or that of ID. It is safe for concurrent
+// use.
 func New(encryptOnly bool) kms.Service { return service{encryptOnly: encryptOnly} }
 
 type service struct{ encryptOnly bool }

@@ -44,7 +44,12 @@ func newKeysCheck() *cobra.Command {
 		Use:   "check ID",
 		Short: "Tell what a key id can do with the rights at hand",
 		Long: `Tell whether a key can seal, whether it can open, and whether it enforces the encryption context, by sealing a random
-value and trying to open it. The exit code is 1 if it cannot seal: then nothing else can be tried.`,
+value and trying to open it.
+
+Where the right to seal is missing, the right to open is tried with a made-up ciphertext: the service shows that it is
+there by reading and refusing the ciphertext. The context is then not tried, but what the service says of itself.
+
+The exit code is 1 if the key is found neither to seal nor to open.`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: completeKeys("local/"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,12 +72,13 @@ value and trying to open it. The exit code is 1 if it cannot seal: then nothing 
 	return cmd
 }
 
-// check tries out a key. The error is that of sealing.
+// check tries out a key. The error is that of sealing, of a key that is not found to open either.
 func check(ctx context.Context, key *kms.Key) (checkedKey, error) {
 	const untried = "not tried, as the key cannot seal"
-	probe := make([]byte, 32)
-	rand.Read(probe)
-	sealed, err := key.Encrypt(ctx, probe, probeContext("1"))
+	sealed, err := key.Encrypt(ctx, randomBytes(32), probeContext("1"))
+	if errors.Is(err, kms.ErrAccessDenied) {
+		return checkReader(ctx, key, err)
+	}
 	if err != nil {
 		return checkedKey{key.ID(), no(reason(err)), unknown(untried), unknown(untried)}, err
 	}
@@ -81,6 +87,22 @@ func check(ctx context.Context, key *kms.Key) (checkedKey, error) {
 	}
 	_, err = key.Decrypt(ctx, sealed, probeContext("2"))
 	return checkedKey{key.ID(), yes, yes, enforced(err)}, nil
+}
+
+// checkReader tries out a key without the right to seal: nothing that it could open is at hand.
+func checkReader(ctx context.Context, key *kms.Key, denied error) (checkedKey, error) {
+	_, err := key.Decrypt(ctx, randomBytes(64), probeContext("1"))
+	checked := checkedKey{key.ID(), no(reason(denied)), permitted(err), claimed(key.Info())}
+	if checked.Open.Answer == yes.Answer {
+		return checked, nil
+	}
+	return checked, denied
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
 }
 
 // probeContext shows in the KMS's log what it was.
@@ -97,6 +119,28 @@ func enforced(err error) answer {
 		return yes
 	}
 	return unknown(reason(err))
+}
+
+// permitted judges how opening a made-up ciphertext ended.
+func permitted(err error) answer {
+	switch {
+	case err == nil:
+		return unknown("it opened a made-up ciphertext")
+	case errors.Is(err, kms.ErrAccessDenied):
+		return no(reason(err))
+	case errors.Is(err, kms.ErrDecryptionFailed), errors.Is(err, kms.ErrInvalidRequest):
+		return answer{yes.Answer, "tried with a made-up ciphertext, which the service read and refused"}
+	}
+	return unknown(reason(err))
+}
+
+// claimed is whether the context is enforced, by the service's own account.
+func claimed(info kms.Info) answer {
+	const source = "not tried, but what the service says of itself"
+	if info.ContextEnforced {
+		return answer{yes.Answer, source}
+	}
+	return no(source)
 }
 
 // reason is an error without the operation and key that stand beside it anyway.

@@ -11,23 +11,34 @@ import (
 )
 
 func TestCheckTellsWhatAKeyCanDo(t *testing.T) {
+	const (
+		madeUp  = "yes: tried with a made-up ciphertext, which the service read and refused"
+		untried = "unknown: not tried, as the key cannot seal"
+		says    = ": not tried, but what the service says of itself"
+		denied  = "no: access denied"
+	)
+	sealing, opening, both := []kms.Op{kms.OpEncrypt}, []kms.Op{kms.OpDecrypt}, []kms.Op{kms.OpEncrypt, kms.OpDecrypt}
 	for _, tc := range []struct {
 		what                      string
 		fake                      *kmstest.Fake
-		deny                      kms.Op
+		deny                      []kms.Op
 		seal, open, enforced, err string
 	}{
-		{"everything", &kmstest.Fake{}, "", "yes", "yes", "yes", ""},
-		{"seal only", &kmstest.Fake{}, kms.OpDecrypt, "yes", "no: ", "unknown: not tried", ""},
-		{"open only", &kmstest.Fake{}, kms.OpEncrypt, "no: ", "unknown: not tried", "unknown: not tried", "access denied"},
-		{"context ignored", &kmstest.Fake{IgnoreContext: true}, "", "yes", "yes", "no: it opened under another context", ""},
-		{"context in doubt", &kmstest.Fake{Fault: refuseOther}, "", "yes", "yes", "unknown: ", ""},
+		{"everything", &kmstest.Fake{}, nil, "yes", "yes", "yes", ""},
+		{"context ignored", &kmstest.Fake{IgnoreContext: true}, nil, "yes", "yes", "no: it opened under another context", ""},
+		{"context in doubt", &kmstest.Fake{Fault: refuseOther}, nil, "yes", "yes", "unknown: a wild error", ""},
+		{"seal only", &kmstest.Fake{}, opening, "yes", denied, "unknown: not tried, as the key cannot open", ""},
+		{"open only", &kmstest.Fake{}, sealing, denied, madeUp, "yes" + says, ""},
+		{"open only, context ignored", &kmstest.Fake{IgnoreContext: true}, sealing, denied, madeUp, "no" + says, ""},
+		{"open only, by a picky service", failing(kms.ErrInvalidRequest), sealing, denied, madeUp, "yes" + says, ""},
+		{"open in doubt", failing(kms.ErrKeyNotFound), sealing, denied, "unknown: key not found", "yes" + says, "access denied"},
+		{"open at fault", opensAnything(), sealing, denied, "unknown: it opened a made-up ciphertext", "yes" + says, "access denied"},
+		{"neither", &kmstest.Fake{}, both, denied, denied, "yes" + says, "access denied"},
+		{"disabled", disabled(), nil, "no: key disabled", untried, untried, "key disabled"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
-			if tc.deny != "" {
-				tc.fake.Deny(tc.deny)
-			}
-			got, err := check(context.Background(), kms.NewKey(tc.fake, nil))
+			tc.fake.Deny(tc.deny...)
+			got, err := check(t.Context(), kms.NewKey(tc.fake, nil))
 			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("error %v, want %q", err, tc.err)
 			}
@@ -36,7 +47,7 @@ func TestCheckTellsWhatAKeyCanDo(t *testing.T) {
 				{"open", got.Open.String(), tc.open},
 				{"context enforced", got.ContextEnforced.String(), tc.enforced},
 			} {
-				if !strings.HasPrefix(a.got, a.want) || strings.HasSuffix(a.want, ": ") && a.got == a.want {
+				if a.got != a.want {
 					t.Errorf("%s: %q, want %q", a.what, a.got, a.want)
 				}
 			}
@@ -50,4 +61,26 @@ func refuseOther(r kmstest.Request, item kms.Item) error {
 		return errors.New("a wild error")
 	}
 	return nil
+}
+
+// failing answers every item that it would look at with the error.
+func failing(err error) *kmstest.Fake {
+	return &kmstest.Fake{Fault: func(kmstest.Request, kms.Item) error { return err }}
+}
+
+func opensAnything() *kmstest.Fake {
+	return &kmstest.Fake{After: func(_ context.Context, r kmstest.Request, results []kms.Result) []kms.Result {
+		for i := range results {
+			if r.Op == kms.OpDecrypt {
+				results[i] = kms.Result{Ref: results[i].Ref, Data: []byte("anything")}
+			}
+		}
+		return results
+	}}
+}
+
+func disabled() *kmstest.Fake {
+	f := kmstest.NewFake()
+	f.Disable()
+	return f
 }

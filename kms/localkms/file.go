@@ -107,14 +107,14 @@ func ioError(path string, err error) error {
 }
 
 // add writes a new file, and fails where the name is taken.
-func (f *keyFile) add(path string) error { return f.write(path, os.Link) }
+func (f *keyFile) add(d disk, path string) error { return f.write(d, path, d.link) }
 
 // replace writes the file in place of the one that is there.
-func (f *keyFile) replace(path string) error { return f.write(path, os.Rename) }
+func (f *keyFile) replace(d disk, path string) error { return f.write(d, path, d.rename) }
 
 // write puts the file on disk, whole or not at all, through a temporary file beside it that place gives its name. When
 // it returns nil, both the content and the name have been synced. It is called with the directory locked.
-func (f *keyFile) write(path string, place func(from, to string) error) error {
+func (f *keyFile) write(d disk, path string, place func(from, to string) error) error {
 	data, err := f.encode()
 	if err != nil {
 		return fmt.Errorf("localkms: %s: %w: %w", path, err, kms.ErrInvalidRequest)
@@ -127,7 +127,7 @@ func (f *keyFile) write(path string, place func(from, to string) error) error {
 		return fmt.Errorf("localkms: %s is a symbolic link, which a change would replace; make the change in the directory that "+
 			"it leads to: %w", path, kms.ErrInvalidRequest)
 	}
-	temporary, err := writeTemporary(path, data)
+	temporary, err := writeTemporary(d, path, data)
 	if err != nil {
 		return ioError(filepath.Dir(path), err)
 	}
@@ -138,7 +138,7 @@ func (f *keyFile) write(path string, place func(from, to string) error) error {
 		}
 		return ioError(path, err)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := syncDir(d, filepath.Dir(path)); err != nil {
 		return ioError(path, err)
 	}
 	return nil
@@ -147,7 +147,7 @@ func (f *keyFile) write(path string, place func(from, to string) error) error {
 // writeTemporary returns the name of a new file beside path with mode 0600 (os.CreateTemp) and data in it, synced. Its leading
 // dot keeps it out of List, should a process be killed here. Root makes it the property of path's owner, or the directory's if
 // path is new.
-func writeTemporary(path string, data []byte) (name string, err error) {
+func writeTemporary(d disk, path string, data []byte) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return "", err
@@ -157,7 +157,7 @@ func writeTemporary(path string, data []byte) (name string, err error) {
 		like = filepath.Dir(path)
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, giveToOwnerOf(like, f), f.Sync(), f.Close())
+	err = errors.Join(err, giveToOwnerOf(like, f), d.sync(f), f.Close())
 	if err != nil {
 		os.Remove(f.Name())
 	}
@@ -165,25 +165,25 @@ func writeTemporary(path string, data []byte) (name string, err error) {
 }
 
 // syncDir makes the names in a directory durable. Windows has no such call, and needs none on NTFS, which logs names.
-func syncDir(dir string) error {
+func syncDir(d disk, dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	d, err := os.Open(dir)
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(d.sync(f), f.Close())
 }
 
 // makeDir makes the directory and those above it that are missing, for their owner alone, each with its name on disk.
-func makeDir(dir string) error {
+func makeDir(d disk, dir string) error {
 	if isDir(dir) {
 		return nil
 	}
 	parent := filepath.Dir(dir)
 	if parent != dir {
-		if err := makeDir(parent); err != nil {
+		if err := makeDir(d, parent); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func makeDir(dir string) error {
 		}
 		return ioError(dir, err)
 	}
-	if err := syncDir(parent); err != nil {
+	if err := syncDir(d, parent); err != nil {
 		return ioError(parent, err)
 	}
 	return nil

@@ -78,6 +78,15 @@ type Store struct {
 	// Dir is made when the first key is. "": the directory that $ROWSEAL_LOCAL_KEYS names, or else rowseal/keys in
 	// os.UserConfigDir.
 	Dir string
+
+	disk disk // nil: osDisk
+}
+
+func (s Store) diskOrOS() disk {
+	if s.disk == nil {
+		return osDisk{}
+	}
+	return s.disk
 }
 
 // Directory returns the absolute path of the directory, which need not exist.

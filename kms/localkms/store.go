@@ -25,7 +25,8 @@ func (s Store) Create(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("localkms: create %s: %w", name, err)
 	}
-	if err := makeDir(dir); err != nil {
+	d := s.diskOrOS()
+	if err := makeDir(d, dir); err != nil {
 		return err
 	}
 	if _, err := statDir(dir); err != nil {
@@ -38,7 +39,7 @@ func (s Store) Create(ctx context.Context, name string) error {
 		}
 		f := &keyFile{Format: format, Name: name, Current: 1, Versions: []version{newVersion(1)}}
 		defer f.wipe()
-		return f.create(func() error { return f.add(path) }, func() error { return f.replace(path) })
+		return f.create(func() error { return f.add(d, path) }, func() error { return f.replace(d, path) })
 	})
 }
 
@@ -136,7 +137,7 @@ func (s Store) update(ctx context.Context, name string, change func(f *keyFile, 
 			return err
 		}
 		defer f.wipe()
-		return change(f, func() error { return f.replace(path) })
+		return change(f, func() error { return f.replace(s.diskOrOS(), path) })
 	})
 }
 

@@ -151,7 +151,7 @@ func TestCreateDoesNotReplaceAFileThatAppears(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.json")
 	f := &keyFile{Format: format, Name: "users", Current: 1, Versions: []version{newVersion(1)}}
 	writeFile(t, path, []byte("restored"))
-	if err := f.add(path); !errors.Is(err, fs.ErrExist) {
+	if err := f.add(osDisk{}, path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("add: %v", err)
 	}
 	if got := readFile(t, path); string(got) != "restored" {
@@ -349,7 +349,7 @@ func TestAFailedWriteLeavesTheFileAndNoOther(t *testing.T) {
 	f := mustParse(t, before, "users")
 	f.Disabled = true
 	var written []byte
-	err := f.write(key.path, func(from, _ string) error {
+	err := f.write(osDisk{}, key.path, func(from, _ string) error {
 		written = readFile(t, from)
 		return errors.New("cannot rename")
 	})
@@ -385,7 +385,7 @@ func TestVersionNumbersAndFileSizeAreBounded(t *testing.T) {
 		full.Versions = append(full.Versions, v)
 	}
 	before := readFile(t, keyPath(s.Dir, "full"))
-	if err := full.replace(keyPath(s.Dir, "full")); !errors.Is(err, kms.ErrInvalidRequest) {
+	if err := full.replace(osDisk{}, keyPath(s.Dir, "full")); !errors.Is(err, kms.ErrInvalidRequest) {
 		t.Errorf("replace with %d versions: %v", len(full.Versions), err)
 	}
 	if string(readFile(t, keyPath(s.Dir, "full"))) != string(before) {

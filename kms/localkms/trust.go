@@ -69,8 +69,12 @@ func checkOwner(path string, file, dir fs.FileInfo) error {
 	if !known || uid == 0 || uid == self || uid == dirUID {
 		return nil
 	}
+	remedy := fmt.Sprintf("let root run: chown %d %s", self, path)
+	if self == 0 {
+		remedy = fmt.Sprintf("run: chown 0 %s, or in a container mount its directory, not the file alone", path)
+	}
 	return fmt.Errorf("localkms: %s belongs to user %d, who can change the key, and this process runs as user %d; "+
-		"if the key is the right one, let root run: chown %d %s: %w", path, uid, self, self, path, kms.ErrAccessDenied)
+		"if the key is the right one, %s: %w", path, uid, self, remedy, kms.ErrAccessDenied)
 }
 
 // giveToOwnerOf lets root leave a new file to the owner and group of another, so that the application can still use it.

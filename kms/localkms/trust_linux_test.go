@@ -73,6 +73,7 @@ func TestAFileOfAStrangerIsRefused(t *testing.T) {
 	key := newKey(t, roots, "users")
 	chown(t, key.path, stranger, 0)
 	refusedEverywhere(t, "to root", roots, "users", fmt.Sprintf("belongs to user %d", stranger))
+	refusedEverywhere(t, "to root", roots, "users", "or in a container mount its directory, not the file alone")
 	keys, err := roots.List()
 	if err != nil || len(keys) != 1 || !errors.Is(keys[0].Err, kms.ErrAccessDenied) {
 		t.Errorf("List: %v, %v", keys, err)

@@ -83,15 +83,15 @@ func TestModuleRules(t *testing.T) {
 
 func TestBuildMachineRules(t *testing.T) {
 	for content, leak := range map[string]bool{
-		"see docs/work/plan and https://example.org/home/page": false,
-		"$HOME/root/x, ${TOP}/work/x, ../work/x":               false,
-		"pkg.go.dev/golang.org/x/crypto":                       false,
-		"a path: /" + "work/main":                              true,
-		"\"/" + "root/go\"":                                    true,
-		"file:///" + "home/someone/x":                          true,
-		"GOPROXY=https://proxy." + "golang.org":                true,
-		"https://rubygems." + "org/gems/lockbox":               true,
-		"https://registry.npmjs." + "org/x":                    true,
+		"see docs/" + "work/plan and https://example.org/home/page": false,
+		"$HOME/root/x, ${TOP}/" + "work/x, ../" + "work/x":          false,
+		"pkg.go.dev/golang.org/x/crypto":                            false,
+		"a path: /" + "work/main":                                   true,
+		"\"/" + "root/go\"":                                         true,
+		"file:///" + "home/someone/x":                               true,
+		"GOPROXY=https://proxy." + "golang.org":                     true,
+		"https://rubygems." + "org/gems/lockbox":                    true,
+		"https://registry.npmjs." + "org/x":                         true,
 	} {
 		want := ""
 		if leak {

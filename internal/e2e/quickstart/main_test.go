@@ -58,17 +58,7 @@ func readme(t *testing.T) string {
 }
 
 func TestAChangeKeepsToTheRowThatWasLoaded(t *testing.T) {
-	t.Setenv("ROWSEAL_LOCAL_KEYS", filepath.Join(t.TempDir(), "keys"))
-	if err := (localkms.Store{}).Create(t.Context(), "users"); err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(t.TempDir())
-	main()
-	db, err := sql.Open("sqlite", "users.sqlite3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := runProgram(t)
 	users := model(t)
 	first, second := loadUser(t, db), loadUser(t, db)
 	if err := change(t.Context(), db, users, first, "countess@example.org"); err != nil {
@@ -77,8 +67,7 @@ func TestAChangeKeepsToTheRowThatWasLoaded(t *testing.T) {
 	if err := users.Rewrap(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.Exec(`UPDATE users SET encrypted_kms_key = ?`, second.EncryptedKMSKey)
-	if err != nil {
+	if _, err := db.Exec(`UPDATE users SET encrypted_kms_key = ?`, second.EncryptedKMSKey); err != nil {
 		t.Fatal(err)
 	}
 	if err := change(t.Context(), db, users, first, "late@example.org"); !errors.Is(err, errConflict) {
@@ -91,6 +80,23 @@ func TestAChangeKeepsToTheRowThatWasLoaded(t *testing.T) {
 	if email, err := u.Email.Get(); err != nil || email != "countess@example.org" {
 		t.Errorf("got %q, %v", email, err)
 	}
+}
+
+// runProgram runs the quick start and returns the database that it leaves.
+func runProgram(t *testing.T) *sql.DB {
+	t.Helper()
+	t.Setenv("ROWSEAL_LOCAL_KEYS", filepath.Join(t.TempDir(), "keys"))
+	if err := (localkms.Store{}).Create(t.Context(), "users"); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	main()
+	db, err := sql.Open("sqlite", "users.sqlite3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 func model(t *testing.T) *rowseal.Model[User] {
@@ -121,17 +127,7 @@ func loadUser(t *testing.T, db *sql.DB) *User {
 }
 
 func TestTheProgramSealsWhatItStores(t *testing.T) {
-	t.Setenv("ROWSEAL_LOCAL_KEYS", filepath.Join(t.TempDir(), "keys"))
-	if err := (localkms.Store{}).Create(t.Context(), "users"); err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(t.TempDir())
-	main()
-	db, err := sql.Open("sqlite", "users.sqlite3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := runProgram(t)
 	var key, email string
 	if err := db.QueryRow(`SELECT encrypted_kms_key, email_ciphertext FROM users`).Scan(&key, &email); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func change(ctx context.Context, db *sql.DB, users *rowseal.Model[User], u *User
 	}
 	stored, _ := u.EncryptedKMSKey.Stored()
 	result, err := db.ExecContext(ctx,
-		`UPDATE users SET encrypted_kms_key = ?, email_ciphertext = ? WHERE id = ? AND encrypted_kms_key = ?`,
+		`UPDATE users SET encrypted_kms_key = ?, email_ciphertext = ? WHERE id = ? AND encrypted_kms_key IS ?`,
 		u.EncryptedKMSKey, u.Email, u.ID, stored)
 	if err != nil {
 		return err

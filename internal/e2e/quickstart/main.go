@@ -64,7 +64,7 @@ func main() {
 		log.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(ctx, `CREATE TABLE users (id INTEGER PRIMARY KEY, encrypted_kms_key TEXT, email_ciphertext TEXT)`); err != nil {
+	if _, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, encrypted_kms_key TEXT, email_ciphertext TEXT)`); err != nil {
 		log.Fatal(err)
 	}
 	if err := run(ctx, db); err != nil {

@@ -57,6 +57,21 @@ func readme(t *testing.T) string {
 	return string(text)
 }
 
+func TestARowThatHadNoValueCanBeChanged(t *testing.T) {
+	db := runProgram(t)
+	if _, err := db.Exec(`UPDATE users SET encrypted_kms_key = NULL, email_ciphertext = NULL`); err != nil {
+		t.Fatal(err)
+	}
+	first, second := loadUser(t, db), loadUser(t, db)
+	users := model(t)
+	if err := change(t.Context(), db, users, first, "ada@example.org"); err != nil {
+		t.Error(err)
+	}
+	if err := change(t.Context(), db, users, second, "late@example.org"); !errors.Is(err, errConflict) {
+		t.Errorf("the second to fill the row: %v", err)
+	}
+}
+
 func TestAChangeKeepsToTheRowThatWasLoaded(t *testing.T) {
 	db := runProgram(t)
 	users := model(t)

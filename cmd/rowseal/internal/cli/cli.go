@@ -188,8 +188,11 @@ func openKey(cmd *cobra.Command, id string) (*kms.Key, error) {
 }
 
 func unknownID(id string) error {
+	const shown = 12
 	if scheme, _, isURL := strings.Cut(id, "://"); isURL {
 		id = scheme + "://…" // the rest may hold a password
+	} else if len(id) > shown && !strings.ContainsAny(id, "/:") {
+		id = id[:shown/2] + "…" // of no key id's form: it may be a token
 	}
 	const unknown = "key id %q: this program opens local/NAME, and for tests %s"
 	if _, err := store.Open(id); err == nil { // it reads nothing: id could be the name of a local key

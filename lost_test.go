@@ -116,6 +116,27 @@ func TestARowThatMovesToAnotherKeyringIsRefused(t *testing.T) {
 	wantErr(t, "Rewrap", rows.Rewrap(t.Context(), r), rowseal.ErrContextChanged)
 }
 
+// A keyring that is chosen by the primary key says so, because the context need not have it.
+func TestARowThatMovesToTheKeyringOfAnotherIDIsRefused(t *testing.T) {
+	rings := map[string]*rowseal.Keyring{"1": ringOf(t, &kmstest.Fake{ID: "k1"}), "2": ringOf(t, &kmstest.Fake{ID: "k2"})}
+	choose := func(r rowseal.Row) (*rowseal.Keyring, error) {
+		id, err := r.Column("id")
+		return rings[id], err
+	}
+	options := func(columns ...string) *rowseal.Options {
+		return &rowseal.Options{Keys: map[string]rowseal.KeyOptions{"": {
+			KeyringFor: choose, KeyringColumns: columns, Context: rowseal.ContextRule{Names: map[string]string{"purpose": "ones"}},
+		}}}
+	}
+	r := newOne(1)
+	err := newModel[one](t, "ones", nil, options()).Seal(t.Context(), r)
+	wantMessage(t, err, "column id is used and not declared")
+	ones := newModel[one](t, "ones", nil, options("id"))
+	must(t, ones.Seal(t.Context(), r))
+	r.ID = 2
+	wantErr(t, "Seal", ones.Seal(t.Context(), r), rowseal.ErrContextChanged)
+}
+
 func TestOpenOpensWhatAWipedKeyLeftClosed(t *testing.T) {
 	users := usersOf(t, &kmstest.Fake{BatchSize: 10})
 	u := load[user](t, 1, sealed(t, users, newUser(1, "ada")))

@@ -56,7 +56,7 @@ type KeyOptions struct {
 	// KeyringFor chooses a keyring for each row, as for tenants with a KMS key each. It may ask the row for
 	// KeyringColumns.
 	KeyringFor func(Row) (*Keyring, error)
-	// KeyringColumns are the columns that KeyringFor uses.
+	// KeyringColumns are the columns that KeyringFor uses, the primary key included if it does.
 	KeyringColumns []string
 	// Context and Versions are those of KeyColumn.
 	Context  ContextRule

@@ -202,7 +202,7 @@ func TestASealersRowsOfOneTenantShareABatch(t *testing.T) {
 		id, err := r.Column("id")
 		return rings[int(id[len(id)-1]-'0')%2], err
 	}
-	ones := newModel[one](t, "ones", nil, &rowseal.Options{Keys: map[string]rowseal.KeyOptions{"": {KeyringFor: choose}}})
+	ones := newModel[one](t, "ones", nil, &rowseal.Options{Keys: map[string]rowseal.KeyOptions{"": {KeyringFor: choose, KeyringColumns: []string{"id"}}}})
 	var rows []one
 	for i := range 10 {
 		rows = append(rows, *newOne(int64(i + 1)))
@@ -231,7 +231,7 @@ func TestKMSKeysAreAskedSideBySideWithinBounds(t *testing.T) {
 		n, err := strconv.Atoi(id)
 		return rings[n%20], err
 	}
-	ones := newModel[one](t, "ones", nil, &rowseal.Options{Keys: map[string]rowseal.KeyOptions{"": {KeyringFor: choose}}})
+	ones := newModel[one](t, "ones", nil, &rowseal.Options{Keys: map[string]rowseal.KeyOptions{"": {KeyringFor: choose, KeyringColumns: []string{"id"}}}})
 	var loaded []one
 	for i := range 40 {
 		loaded = append(loaded, *load[one](t, int64(i+1), sealed(t, ones, newOne(int64(i+1)))))

@@ -120,12 +120,13 @@ type Row struct {
 	value      func(column string) (any, error)
 	primaryKey string
 	allowed    []string
+	strict     bool // the primary key too must be among allowed
 }
 
 // Column returns a column's value as text: integers in decimal, text as it is, UUIDs in lower case with hyphens. NULL,
 // floats, booleans, times and bytes are refused. A primary key that the row does not have yet is ErrNotReady.
 func (r Row) Column(name string) (string, error) {
-	if name != r.primaryKey && !slices.Contains(r.allowed, name) {
+	if (r.strict || name != r.primaryKey) && !slices.Contains(r.allowed, name) {
 		return "", fmt.Errorf("column %s is used and not declared; add it to the rule's columns: %w", name, kms.ErrInvalidRequest)
 	}
 	return r.text(name)

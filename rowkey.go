@@ -119,7 +119,7 @@ func (k *rowKey) keyring() (*Keyring, error) {
 		return c.ring, nil
 	}
 	row := k.rowView()
-	row.allowed = c.columns
+	row.allowed, row.strict = c.columns, true // identity has these and no others
 	ring, err := c.choose(row)
 	switch {
 	case err != nil:

@@ -118,46 +118,36 @@ func (j *job) source() (v Version, it kms.Item, ok bool) {
 	return v, it, j.err == nil
 }
 
-// rewrapAll wraps the jobs' keys with their keyrings' first versions: by the KMS key itself where old and new are the
-// same *kms.Key, else by unwrapping and wrapping. Ids are not compared: two servers can each have a key of one name.
+// rewrapAll wraps the jobs' keys with their keyrings' first versions. On success a job has the version and context that it
+// was moved to; on failure those that it came from.
 func rewrapAll(ctx context.Context, jobs []*job) {
-	var same batches[kms.RewrapItem]
-	var moved []*job
+	var b batches[kms.RewrapItem]
+	moved := make(map[*job]kms.Context)
 	for _, j := range jobs {
-		if j.target == nil {
-			j.target = j.context
-		}
 		from, it, ok := j.source()
 		if !ok {
 			continue
 		}
 		to := j.ring.versions[0]
-		if from.Key != to.Key {
-			moved = append(moved, j)
+		target, err := j.moveTo(to.Number)
+		if err != nil {
+			j.err = err
 			continue
 		}
-		if j.ec, j.err = j.target(to.Number); j.err != nil {
-			continue
-		}
-		j.version = to.Number
-		same.add(to.Key, j, kms.RewrapItem{Item: it, To: j.ec, ToEncoding: to.Encoding})
+		moved[j] = target
+		b.add(to.Key, j, kms.RewrapItem{Item: it, From: from.Key, To: target, ToEncoding: to.Encoding})
 	}
-	same.each(func(k *kms.Key, items []kms.RewrapItem) []kms.Result { return k.RewrapBatch(ctx, items) }, (*job).keep)
-	moveAll(ctx, moved)
+	b.each(func(k *kms.Key, items []kms.RewrapItem) []kms.Result { return k.RewrapBatch(ctx, items) },
+		func(j *job, ciphertext []byte) {
+			j.version, j.ec = j.ring.versions[0].Number, moved[j]
+			j.keep(ciphertext)
+		})
 }
 
-func moveAll(ctx context.Context, jobs []*job) {
-	unwrapAll(ctx, jobs)
-	var opened []*job
-	for _, j := range jobs {
-		if j.err == nil {
-			j.context = j.target
-			opened = append(opened, j)
-		}
+// moveTo returns the context that a rewrap gives.
+func (j *job) moveTo(version int) (kms.Context, error) {
+	if j.target == nil {
+		return j.context(version)
 	}
-	wrapAll(ctx, opened)
-	for _, j := range opened {
-		clear(j.plaintext)
-		j.plaintext = nil
-	}
+	return j.target(version)
 }

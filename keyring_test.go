@@ -208,8 +208,10 @@ func TestRewrap(t *testing.T) {
 		{"the same key, the same context only", sameContext, false, ada, 1, 0},
 		{"another context than the service can", sameContext, false, bob, 0, 1},
 		{"a service without rewrap", none, false, bob, 0, 1},
-		{"another key", anyContext, true, ada, 0, 1},
-		{"another key and context", anyContext, true, bob, 0, 1},
+		{"another key of the same service", anyContext, true, ada, 1, 0},
+		{"another key of the same service, and context", anyContext, true, bob, 1, 0},
+		{"another key", sameContext, true, ada, 0, 1},
+		{"another key and context", sameContext, true, bob, 0, 1},
 	} {
 		oldFake, oldKey := fakeKey("old", test.support)
 		newFake, newKey := oldFake, oldKey
@@ -236,9 +238,9 @@ func TestRewrap(t *testing.T) {
 
 // Two servers can each have a key of one name: to move between them is not a rewrap.
 func TestRewrapBetweenKeysOfOneName(t *testing.T) {
-	anyContext := func(f *kmstest.Fake) { f.Support = kms.RewrapAnyContext }
-	_, here := fakeKey("vault/users", anyContext)
-	_, there := fakeKey("vault/users", anyContext)
+	sameContext := func(f *kmstest.Fake) { f.Support = kms.RewrapSameContext }
+	_, here := fakeKey("vault/users", sameContext)
+	_, there := fakeKey("vault/users", sameContext)
 	before, err := newRing(t, rowseal.Version{Number: 1, Key: here}).Encrypt(t.Context(), []byte("secret"), ada)
 	must(t, err)
 	ring := newRing(t, rowseal.Version{Number: 2, Key: there}, rowseal.Version{Number: 1, Key: here})

@@ -30,3 +30,19 @@ func budgetOf(ctx context.Context) *budget {
 func (b *budget) take() bool {
 	return b == nil || b.left.Add(-1) >= 0 && b.parent.take()
 }
+
+type counterKey struct{}
+
+func withCounter(ctx context.Context, count func(context.Context) error) context.Context {
+	return context.WithValue(ctx, counterKey{}, count)
+}
+
+// CountRequest is for services: it counts a further request of a call, for which a Service that needs more than one
+// calls it with the ctx that it got. It waits where the Key has a rate; an error, such as ErrBudget, is the result of
+// the items that the request was for, and the request is then not made.
+func CountRequest(ctx context.Context) error {
+	if count, ok := ctx.Value(counterKey{}).(func(context.Context) error); ok {
+		return count(ctx)
+	}
+	return ctx.Err()
+}

@@ -1,11 +1,13 @@
 package kms_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/kmstest"
@@ -87,6 +89,53 @@ func TestRetriesCountAgainstTheBudget(t *testing.T) {
 		_, err := kms.NewKey(fake, nil).Encrypt(kms.WithBudget(t.Context(), 3), []byte("data key"), nil)
 		if !errors.Is(err, kms.ErrBudget) || fake.Requests() != 3 {
 			t.Errorf("%v after %d requests", err, fake.Requests())
+		}
+	})
+}
+
+// twice is a service that makes a second request for each call.
+type twice struct{ *kmstest.Fake }
+
+func (s twice) Encrypt(ctx context.Context, items []kms.Item) []kms.Result {
+	results := s.Fake.Encrypt(ctx, items)
+	if err := kms.CountRequest(ctx); err != nil {
+		for i := range results {
+			results[i] = kms.Result{Ref: items[i].Ref, Err: err}
+		}
+		return results
+	}
+	return s.Fake.Encrypt(ctx, items)
+}
+
+func TestFurtherRequestsOfAServiceCount(t *testing.T) {
+	fake := &kmstest.Fake{BatchSize: 10}
+	var events []kms.Event
+	observer := kms.ObserverFunc(func(_ context.Context, e kms.Event) { events = append(events, e) })
+	key := kms.NewKey(twice{fake}, &kms.KeyOptions{Observers: []kms.Observer{observer}})
+
+	ctx := kms.WithBudget(t.Context(), 3)
+	for i, want := range []error{nil, kms.ErrBudget} {
+		if _, err := key.Encrypt(ctx, []byte("data key"), nil); !errors.Is(err, want) {
+			t.Errorf("call %d: %v, want %v", i, err, want)
+		}
+	}
+	if fake.Requests() != 3 || events[0].Requests != 2 || events[1].Requests != 1 {
+		t.Errorf("%d requests, of which %d and %d were counted", fake.Requests(), events[0].Requests, events[1].Requests)
+	}
+	if err := kms.CountRequest(t.Context()); err != nil {
+		t.Errorf("without a Key: %v", err)
+	}
+}
+
+func TestFurtherRequestsKeepTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := kms.NewKey(twice{kmstest.NewFake()}, &kms.KeyOptions{Rate: 1})
+		start := time.Now()
+		if _, err := key.Encrypt(t.Context(), []byte("data key"), nil); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("two requests at one a second took %v", took)
 		}
 	})
 }

@@ -124,27 +124,28 @@ func (c *call[I, P]) parallel(batch int) int {
 func (c *call[I, P]) requestSlice(ctx context.Context, slice []int) {
 	for attempt := 1; len(slice) > 0; attempt++ {
 		c.request(ctx, slice)
-		var throttled bool
-		slice, throttled = c.retryable(slice, attempt)
-		if len(slice) > 0 && throttled && sleep(ctx, backoff(attempt)) != nil {
+		var wait time.Duration
+		slice, wait = c.retryable(slice, attempt)
+		if len(slice) > 0 && (!timeFor(ctx, wait) || sleep(ctx, wait) != nil) {
 			return
 		}
 	}
 }
 
-// retryable returns the items worth another attempt, and whether any of them was throttled.
-func (c *call[I, P]) retryable(slice []int, attempt int) (again []int, throttled bool) {
+// retryable returns the items worth another attempt, and how long to wait before it.
+func (c *call[I, P]) retryable(slice []int, attempt int) (again []int, wait time.Duration) {
 	for _, i := range slice {
 		err := c.results[i].Err
+		asked := askedWait(err)
 		switch {
-		case errors.Is(err, errAnswer):
+		case errors.Is(err, errAnswer), asked > longestWait:
 		case errors.Is(err, ErrThrottled) && attempt < throttledAttempts:
-			again, throttled = append(again, i), true
+			again, wait = append(again, i), max(wait, asked+backoff(attempt))
 		case errors.Is(err, ErrUnavailable) && attempt < unavailableAttempts:
-			again = append(again, i)
+			again, wait = append(again, i), max(wait, asked)
 		}
 	}
-	return again, throttled
+	return again, wait
 }
 
 // request makes one request and files its results. Whatever is wrong with the answer as a whole is the error of each
@@ -167,23 +168,31 @@ func (c *call[I, P]) request(ctx context.Context, slice []int) {
 }
 
 func (c *call[I, P]) send(ctx context.Context, items []I) ([]Result, error) {
-	if err := ctx.Err(); err != nil {
+	if err := c.count(ctx); err != nil {
 		return nil, err
 	}
-	if !budgetOf(ctx).take() {
-		return nil, ErrBudget
-	}
-	if err := c.limiter.wait(ctx); err != nil {
-		return nil, err
-	}
-	limited, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	limited, cancel := context.WithTimeout(withCounter(ctx, c.count), c.opts.Timeout)
 	defer cancel()
-	c.requests.Add(1)
 	results := c.service(limited, items)
 	if limited.Err() != nil && ctx.Err() == nil {
 		c.blameTimeout(results)
 	}
 	return results, nil
+}
+
+// count is called before each request.
+func (c *call[I, P]) count(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !budgetOf(ctx).take() {
+		return ErrBudget
+	}
+	if err := c.limiter.wait(ctx); err != nil {
+		return err
+	}
+	c.requests.Add(1)
+	return nil
 }
 
 // blameTimeout turns the deadline that Key itself set into ErrUnavailable: the caller's ctx has not expired.

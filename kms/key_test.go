@@ -269,6 +269,87 @@ func TestRewrapUsesWhatTheServiceCan(t *testing.T) {
 	}
 }
 
+// Each item goes the way that its own key allows, and neither end needs more than its part of the work.
+func TestRewrapFromOtherKeys(t *testing.T) {
+	to := &kmstest.Fake{BatchSize: 10, Support: kms.RewrapAnyContext}
+	near := &kmstest.Fake{BatchSize: 10, Support: kms.RewrapAnyContext} // of the same service
+	far := &kmstest.Fake{BatchSize: 10}
+	key, nearKey, farKey := kms.NewKey(to, nil), kms.NewKey(near, nil), kms.NewKey(far, nil)
+	var items []kms.RewrapItem
+	for _, from := range []struct {
+		fake *kmstest.Fake
+		key  *kms.Key
+	}{{near, nearKey}, {far, farKey}, {to, nil}, {to, key}, {near, nearKey.EncryptOnly()}, {far, farKey.EncryptOnly()}} {
+		item := rewraps(seal(t, from.fake, 1), user)[0]
+		item.From, item.To = from.key, user(len(items))
+		items = append(items, item)
+	}
+	for _, f := range []*kmstest.Fake{to, near, far} {
+		f.Reset()
+	}
+	for i, r := range key.RewrapBatch(t.Context(), items) {
+		if i >= 4 {
+			if !errors.Is(r.Err, kms.ErrAccessDenied) || r.Data != nil {
+				t.Errorf("item %d, from a key for encryption only: %d bytes, %v", i, len(r.Data), r.Err)
+			}
+			continue
+		}
+		if r.Err != nil || r.Ref != i {
+			t.Fatalf("item %d: ref %d, %v", i, r.Ref, r.Err)
+		}
+		if plaintext, err := key.Decrypt(t.Context(), r.Data, user(i)); string(plaintext) != string(row(0).Data) {
+			t.Errorf("item %d opens to %q, %v", i, plaintext, err)
+		}
+	}
+	if to.Items(kms.OpRewrap) != 3 || near.Requests() != 0 || far.Items(kms.OpDecrypt) != 1 || to.Items(kms.OpEncrypt) != 1 {
+		t.Errorf("%d items rewrapped by the service, %d requests to the near key, %d items opened by the far one and %d sealed",
+			to.Items(kms.OpRewrap), near.Requests(), far.Items(kms.OpDecrypt), to.Items(kms.OpEncrypt))
+	}
+
+	closed := kms.NewKey(near, nil)
+	closed.Close()
+	items[0].From = closed
+	if r := key.RewrapBatch(t.Context(), items[:1])[0]; !errors.Is(r.Err, kms.ErrInvalidRequest) {
+		t.Errorf("from a closed key: %v", r.Err)
+	}
+}
+
+// To move from one key to another takes the right to encrypt with the second, and no right to open with it.
+func TestRewrapFromAnotherKeyNeedsNoRightToOpenWithTheNewOne(t *testing.T) {
+	from, to := &kmstest.Fake{}, &kmstest.Fake{}
+	items := rewraps(seal(t, from, 1), user)
+	items[0].From = kms.NewKey(from, nil)
+	if r := kms.NewKey(to, nil).EncryptOnly().RewrapBatch(t.Context(), items)[0]; r.Err != nil {
+		t.Error(r.Err)
+	}
+}
+
+// checking is a service that knows its own ciphertexts by their form.
+type checking struct{ *kmstest.Fake }
+
+func (checking) MadeUpCiphertext() []byte { return []byte("made up") }
+
+func TestCheckDecryptTellsTheRightFromTheCiphertext(t *testing.T) {
+	var sent []byte
+	fake := &kmstest.Fake{Fault: func(_ kmstest.Request, it kms.Item) error { sent = it.Data; return nil }}
+	key := kms.NewKey(checking{fake}, nil)
+	if err := key.CheckDecrypt(t.Context(), user(1)); err != nil || string(sent) != "made up" {
+		t.Errorf("%v for %q", err, sent)
+	}
+	for _, refusal := range []error{kms.ErrAccessDenied, kms.ErrInvalidRequest, kms.ErrKeyNotFound} {
+		fake.Fault = func(kmstest.Request, kms.Item) error { return refusal }
+		if err := key.CheckDecrypt(t.Context(), user(1)); !errors.Is(err, refusal) {
+			t.Errorf("%v, want %v", err, refusal)
+		}
+	}
+	if err := key.EncryptOnly().CheckDecrypt(t.Context(), user(1)); !errors.Is(err, kms.ErrAccessDenied) {
+		t.Errorf("encrypt only: %v", err)
+	}
+	if err := kms.NewKey(kmstest.NewFake(), nil).CheckDecrypt(t.Context(), nil); err != nil {
+		t.Errorf("a service without forms: %v", err)
+	}
+}
+
 func TestRewrapToAnInvalidContextIsRefusedBeforeAnyRequest(t *testing.T) {
 	for _, support := range []kms.RewrapSupport{kms.RewrapNone, kms.RewrapSameContext, kms.RewrapAnyContext} {
 		fake := &kmstest.Fake{Support: support}

@@ -17,6 +17,8 @@ package kms
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -113,29 +115,63 @@ func (k *Key) DecryptBatch(ctx context.Context, items []Item) []Result {
 	return run(ctx, k, OpDecrypt, items, k.service.Decrypt)
 }
 
-// RewrapBatch wraps ciphertexts of this key anew under its newest version, and under another context where To differs.
-// The service does it without showing the plaintext where it can (Info().Rewrap); otherwise Key decrypts and encrypts.
-// Results are as those of EncryptBatch.
+// RewrapBatch wraps ciphertexts anew under this key's newest version: ciphertexts of this key, or of the key that From
+// names, and under another context where To differs. The service does it without showing the plaintext where it can
+// (Info().Rewrap, CrossRewrapper); otherwise the old key decrypts and this one encrypts. Results are as those of
+// EncryptBatch.
 func (k *Key) RewrapBatch(ctx context.Context, items []RewrapItem) []Result {
-	here, there := k.splitRewrap(items)
 	results := make([]Result, len(items))
-	if len(there) > 0 {
-		scatter(results, there, run(ctx, k, OpRewrap, pick(items, there), k.rewrapThere))
+	var froms []*Key
+	indexes := make(map[*Key][]int)
+	for i, it := range items {
+		from := it.From
+		if from == nil {
+			from = k
+		}
+		if indexes[from] == nil {
+			froms = append(froms, from)
+		}
+		indexes[from] = append(indexes[from], i)
 	}
-	if len(here) > 0 {
-		scatter(results, here, k.rewrapHere(ctx, pick(items, here)))
+	for _, from := range froms {
+		scatter(results, indexes[from], k.rewrapFrom(ctx, from, pick(items, indexes[from])))
 	}
 	return results
 }
 
+func (k *Key) rewrapFrom(ctx context.Context, from *Key, items []RewrapItem) []Result {
+	rewrapper := k.rewrapper(from)
+	here, there := splitRewrap(items, rewrapper, k.Info().Rewrap)
+	results := make([]Result, len(items))
+	if len(there) > 0 {
+		rewrap := func(ctx context.Context, items []RewrapItem) []Result { return rewrapper.Rewrap(ctx, items) }
+		scatter(results, there, run(ctx, k, OpRewrap, pick(items, there), rewrap))
+	}
+	if len(here) > 0 {
+		scatter(results, here, k.rewrapHere(ctx, from, pick(items, here)))
+	}
+	return results
+}
+
+// rewrapper is what takes ciphertexts of from without showing the plaintext, or nil.
+func (k *Key) rewrapper(from *Key) Rewrapper {
+	if from.shared == k.shared {
+		r, _ := k.service.(Rewrapper)
+		return r
+	}
+	// A From that may not decrypt is left to rewrapHere, whose first call it then refuses.
+	if cross, ok := k.service.(CrossRewrapper); ok && !from.encryptOnly && !from.closed.Load() {
+		return cross.RewrapFrom(from.service)
+	}
+	return nil
+}
+
 // splitRewrap tells what goes to the service. What run will refuse goes there too, lest it be opened first.
-func (k *Key) splitRewrap(items []RewrapItem) (here, there []int) {
-	_, can := k.service.(Rewrapper)
-	support := k.Info().Rewrap
+func splitRewrap(items []RewrapItem, r Rewrapper, support RewrapSupport) (here, there []int) {
 	for i, it := range items {
 		same, err := it.SameContext()
-		anywhere := can && (support == RewrapAnyContext || support == RewrapSameContext && same && err == nil)
-		if anywhere || it.validate() != nil {
+		can := r != nil && (support == RewrapAnyContext || support == RewrapSameContext && same && err == nil)
+		if can || it.validate() != nil {
 			there = append(there, i)
 		} else {
 			here = append(here, i)
@@ -144,17 +180,13 @@ func (k *Key) splitRewrap(items []RewrapItem) (here, there []int) {
 	return here, there
 }
 
-func (k *Key) rewrapThere(ctx context.Context, items []RewrapItem) []Result {
-	return k.service.(Rewrapper).Rewrap(ctx, items)
-}
-
 // rewrapHere decrypts and encrypts in this process.
-func (k *Key) rewrapHere(ctx context.Context, items []RewrapItem) []Result {
+func (k *Key) rewrapHere(ctx context.Context, from *Key, items []RewrapItem) []Result {
 	sources := make([]Item, len(items))
 	for i, it := range items {
 		sources[i] = it.Item
 	}
-	results := k.DecryptBatch(ctx, sources)
+	results := from.DecryptBatch(ctx, sources)
 	var opened []int
 	var targets []Item
 	for i, r := range results {
@@ -171,6 +203,21 @@ func (k *Key) rewrapHere(ctx context.Context, items []RewrapItem) []Result {
 		clear(t.Data)
 	}
 	return results
+}
+
+// CheckDecrypt tells whether this key may decrypt, where no ciphertext of it is at hand: it asks the service to open one
+// that nobody made. nil: the service refused the ciphertext and not the caller.
+func (k *Key) CheckDecrypt(ctx context.Context, ec Context) error {
+	ciphertext := make([]byte, 64)
+	rand.Read(ciphertext)
+	if f, ok := k.service.(CiphertextForm); ok {
+		ciphertext = f.MadeUpCiphertext()
+	}
+	_, err := k.Decrypt(ctx, ciphertext, ec)
+	if errors.Is(err, ErrDecryptionFailed) {
+		return nil
+	}
+	return err
 }
 
 // pick returns the elements at the given indexes; scatter puts results back there.

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -45,6 +46,23 @@ func (l *limiter) reserve(now time.Time) time.Duration {
 func backoff(attempt int) time.Duration {
 	window := min(100*time.Millisecond<<min(attempt, 8), 2*time.Second)
 	return rand.N(window) // jitter, not a secret: math/rand will do
+}
+
+// longestWait is how long Key waits at most because a service asks for it.
+const longestWait = 10 * time.Second
+
+func askedWait(err error) time.Duration {
+	var r *RetryAfter
+	if errors.As(err, &r) {
+		return r.Wait
+	}
+	return 0
+}
+
+// timeFor tells whether the ctx lives longer than a wait.
+func timeFor(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > wait
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -243,3 +243,38 @@ func TestWaitingForTheRateEndsWithTheCtx(t *testing.T) {
 		}
 	})
 }
+
+func TestAServiceSaysHowLongToWait(t *testing.T) {
+	for _, test := range []struct {
+		err      error
+		asked    time.Duration
+		ctx      time.Duration
+		requests int
+		least    time.Duration
+		most     time.Duration
+	}{
+		{kms.ErrThrottled, 3 * time.Second, time.Hour, 2, 3 * time.Second, 3200 * time.Millisecond},
+		{kms.ErrUnavailable, 3 * time.Second, time.Hour, 2, 3 * time.Second, 3 * time.Second},
+		{kms.ErrThrottled, 11 * time.Second, time.Hour, 1, 0, 0},
+		{kms.ErrUnavailable, 11 * time.Second, time.Hour, 1, 0, 0},
+		{kms.ErrThrottled, 3 * time.Second, 2 * time.Second, 1, 0, 0},
+		{kms.ErrAccessDenied, time.Second, time.Hour, 1, 0, 0},
+	} {
+		t.Run(fmt.Sprintf("%v, %v of %v", test.err, test.asked, test.ctx), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), test.ctx)
+				defer cancel()
+				said := fmt.Errorf("said: %w", &kms.RetryAfter{Err: test.err, Wait: test.asked})
+				fake := &kmstest.Fake{Before: failing(1, said)}
+				start := time.Now()
+				_, err := kms.NewKey(fake, nil).Encrypt(ctx, []byte("data key"), nil)
+				if waited := time.Since(start); waited < test.least || waited > test.most {
+					t.Errorf("waited %v, want %v to %v", waited, test.least, test.most)
+				}
+				if fake.Requests() != test.requests || test.requests == 1 && !errors.Is(err, test.err) || test.requests == 2 && err != nil {
+					t.Errorf("%d requests, want %d: %v", fake.Requests(), test.requests, err)
+				}
+			})
+		})
+	}
+}

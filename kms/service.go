@@ -13,8 +13,10 @@ import (
 // with its item's Ref. They are safe for concurrent use, honour ctx, neither keep nor change an item's Data, and tell a
 // failure by wrapping one of this package's sentinels in Result.Err: ErrDecryptionFailed for a wrong context, key or
 // byte (never with a reason), ErrAccessDenied, ErrKeyNotFound, ErrKeyDisabled, ErrThrottled, ErrUnavailable,
-// ErrInvalidRequest. An error of ctx is passed on. They do not retry: Key does. A Service may also be a Rewrapper and
-// an io.Closer whose Close can be called twice.
+// ErrInvalidRequest. An error of ctx is passed on. They do not retry: Key does, and waits as long as a RetryAfter says. A
+// call of a method is one request to the service; before any further one that it needs, a Service calls CountRequest.
+//
+// A Service may also be a Rewrapper, a CrossRewrapper, a CiphertextForm and an io.Closer whose Close can be called twice.
 type Service interface {
 	Encrypt(ctx context.Context, items []Item) []Result
 	Decrypt(ctx context.Context, items []Item) []Result
@@ -27,14 +29,28 @@ type Rewrapper interface {
 	Rewrap(ctx context.Context, items []RewrapItem) []Result
 }
 
+// CrossRewrapper is a Service whose server wraps ciphertexts of other keys anew under its own: AWS ReEncrypt.
+type CrossRewrapper interface {
+	// RewrapFrom returns what does that for ciphertexts of another service's key, as far as Info().Rewrap says, or nil if
+	// the server cannot.
+	RewrapFrom(from Service) Rewrapper
+}
+
+// CiphertextForm is a Service that asks its server only about ciphertexts of a certain form. Without it, any bytes go
+// there.
+type CiphertextForm interface {
+	// MadeUpCiphertext returns a ciphertext of that form that opens under no key.
+	MadeUpCiphertext() []byte
+}
+
 // Info tells what a service can do.
 type Info struct {
 	// KeyID is the id that opens this key, as for Open.
 	KeyID string
 	// BatchSize is the most items of one request; 0 and 1 mean that the service has no batches.
 	BatchSize int
-	// ContextEnforced tells that the service itself refuses to open a ciphertext under another context. Where it does
-	// not, fields must be bound to their row.
+	// ContextEnforced tells that a ciphertext does not open under another context. Where it does, fields need not
+	// be bound to their row.
 	ContextEnforced bool
 	// Rewrap tells what a Rewrapper can do.
 	Rewrap RewrapSupport
@@ -65,6 +81,8 @@ type Item struct {
 // RewrapItem is one ciphertext to wrap anew: Data was made under Context, and the result is to be opened under To.
 type RewrapItem struct {
 	Item
+	// From is the key that made Data. nil: the one that is asked to rewrap. A Service ignores it.
+	From       *Key
 	To         Context
 	ToEncoding ContextEncoding // nil: Context.Canonical
 }

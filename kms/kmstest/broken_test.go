@@ -371,6 +371,12 @@ var breakages = map[string]breakage{
 			return results
 		}})
 	}},
+	"a rewrap from another key that keeps the old context": {"rewrap takes another key's ciphertexts", func(h *Harness, f *Fake) {
+		h.New = func(*testing.T) kms.Service { return keepsContext{f} }
+	}},
+	"a form that is looked at before the rights": {"the right to decrypt shows without a ciphertext", func(h *Harness, f *Fake) {
+		h.EncryptOnly = func(*testing.T) kms.Service { return formFirst{sealer{client{f}}} }
+	}},
 	"an encrypt-only that opens": {"encrypt-only seals and does not open", func(h *Harness, f *Fake) {
 		h.EncryptOnly = h.New
 	}},
@@ -476,4 +482,31 @@ func tellInErrors(verb string) func(*Harness, *Fake) {
 			return r
 		})})
 	}
+}
+
+// keepsContext rewraps from other keys under the context that a ciphertext has.
+type keepsContext struct{ *Fake }
+
+func (k keepsContext) RewrapFrom(from kms.Service) kms.Rewrapper {
+	return kept{k.Fake.RewrapFrom(from)}
+}
+
+type kept struct{ kms.Rewrapper }
+
+func (k kept) Rewrap(ctx context.Context, items []kms.RewrapItem) []kms.Result {
+	items = slices.Clone(items)
+	for i := range items {
+		items[i].To = items[i].Context
+	}
+	return k.Rewrapper.Rewrap(ctx, items)
+}
+
+// formFirst refuses by itself what is of no form.
+type formFirst struct{ sealer }
+
+func (s formFirst) Decrypt(ctx context.Context, items []kms.Item) []kms.Result {
+	if len(items) == 1 && len(items[0].Data) == 64 {
+		return failAll(items, itself, kms.ErrDecryptionFailed)
+	}
+	return s.sealer.Decrypt(ctx, items)
 }

@@ -92,6 +92,29 @@ func (f *Fake) Rewrap(ctx context.Context, items []kms.RewrapItem) []kms.Result 
 	return serve(ctx, f, kms.OpRewrap, items, source, f.rewrap)
 }
 
+// RewrapFrom implements kms.CrossRewrapper between Fakes that rewrap under any context.
+func (f *Fake) RewrapFrom(from kms.Service) kms.Rewrapper {
+	other, ok := from.(*Fake)
+	if !ok || f.Support != kms.RewrapAnyContext || other.Support != kms.RewrapAnyContext {
+		return nil
+	}
+	return crossing{from: other, to: f}
+}
+
+type crossing struct{ from, to *Fake }
+
+func (c crossing) Rewrap(ctx context.Context, items []kms.RewrapItem) []kms.Result {
+	return serve(ctx, c.to, kms.OpRewrap, items, source, c.rewrap)
+}
+
+func (c crossing) rewrap(it kms.RewrapItem) ([]byte, error) {
+	plaintext, err := c.from.open(it.Item)
+	if err != nil {
+		return nil, err
+	}
+	return c.to.seal(plaintext, it.Target())
+}
+
 func itself(it kms.Item) kms.Item       { return it }
 func source(it kms.RewrapItem) kms.Item { return it.Item }
 
@@ -218,11 +241,7 @@ func (f *Fake) rewrap(it kms.RewrapItem) ([]byte, error) {
 	case f.Support == kms.RewrapNone, f.Support == kms.RewrapSameContext && !same:
 		return nil, fmt.Errorf("no such rewrap: %w", kms.ErrInvalidRequest)
 	}
-	plaintext, err := f.open(it.Item)
-	if err != nil {
-		return nil, err
-	}
-	return f.seal(plaintext, it.Target())
+	return crossing{f, f}.rewrap(it)
 }
 
 // associated tells no context (0) and an empty one (1) apart.

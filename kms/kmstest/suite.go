@@ -89,6 +89,10 @@ func Run(t *testing.T, h Harness) {
 	t.Run("items are neither changed nor kept", s.itemsAreTheCallers)
 	t.Run("rewrap keeps the plaintext", s.rewrap)
 	t.Run("rewrap fails for bad items alone", s.rewrapBadItems)
+	if s.Other != nil {
+		t.Run("rewrap takes another key's ciphertexts", s.rewrapFromOther)
+	}
+	t.Run("the right to decrypt shows without a ciphertext", s.checkDecrypt)
 	if s.EncryptOnly != nil {
 		t.Run("encrypt-only seals and does not open", s.encryptOnly)
 	}

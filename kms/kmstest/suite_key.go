@@ -95,6 +95,43 @@ func (s *suite) rewrapBadItems(t *testing.T) {
 	}
 }
 
+func (s *suite) rewrapFromOther(t *testing.T) {
+	from, to := kms.NewKey(s.watched(s.Other(t)), nil), s.key(t)
+	items := s.rows(3)
+	sealed := encryptAll(t, from, items)
+	rewraps := make([]kms.RewrapItem, len(sealed))
+	for i, it := range sealed {
+		rewraps[i] = kms.RewrapItem{Item: it, From: from, To: user("moved " + strconv.Itoa(i))}
+	}
+	rewraps[0].To = rewraps[0].Context
+	rewraps = append(rewraps, kms.RewrapItem{Item: kms.Item{Data: []byte("no ciphertext"), Context: user("1")}, From: from, To: user("1")})
+	results := to.RewrapBatch(t.Context(), rewraps)
+	for i, r := range results {
+		if i == len(items) {
+			expectError(t, "rewrap of no ciphertext", r, kms.ErrDecryptionFailed)
+			continue
+		}
+		if r.Err != nil {
+			t.Fatalf("rewrapping item %d: %v", i, r.Err)
+		}
+		moved := kms.Item{Data: r.Data, Context: rewraps[i].To}
+		expectPlaintext(t, i, one(to.DecryptBatch(t.Context(), []kms.Item{moved})), items[i].Data)
+		expectError(t, "the new ciphertext, by the old key", one(from.DecryptBatch(t.Context(), []kms.Item{moved})), alteredErrors...)
+		expectPlaintext(t, i, one(from.DecryptBatch(t.Context(), []kms.Item{sealed[i]})), items[i].Data)
+	}
+}
+
+func (s *suite) checkDecrypt(t *testing.T) {
+	if err := s.key(t).CheckDecrypt(t.Context(), user("1")); err != nil {
+		t.Errorf("with the right: %v", err)
+	}
+	if s.EncryptOnly == nil {
+		return
+	}
+	err := kms.NewKey(s.watched(s.EncryptOnly(t)), nil).CheckDecrypt(t.Context(), user("1"))
+	expectError(t, "without the right", kms.Result{Err: err}, kms.ErrAccessDenied)
+}
+
 func (s *suite) encryptOnly(t *testing.T) {
 	sealer, opener := s.watched(s.EncryptOnly(t)), s.service(t)
 	want := s.dataKey()

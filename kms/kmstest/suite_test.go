@@ -36,7 +36,7 @@ func failAll[I any](items []I, item func(I) kms.Item, err error) []kms.Result {
 func harnessOf(f *Fake) Harness {
 	return Harness{
 		New:         func(*testing.T) kms.Service { return client{f} },
-		Other:       func(*testing.T) kms.Service { return &Fake{BatchSize: f.BatchSize} },
+		Other:       func(*testing.T) kms.Service { return &Fake{BatchSize: f.BatchSize, Support: f.Support} },
 		EncryptOnly: func(*testing.T) kms.Service { return sealer{client{f}} },
 		Disable:     func(*testing.T) { f.Disable() },
 		Enable:      func(*testing.T) { f.Enable() },

@@ -82,6 +82,32 @@ func (s watchedRewrapper) Rewrap(ctx context.Context, items []kms.RewrapItem) []
 	return observe(ctx, s.watch, kms.OpRewrap, items, source, s.rewrapper.Rewrap)
 }
 
+// RewrapFrom hands on what the service can do; nil where it can nothing.
+func (s watchedRewrapper) RewrapFrom(from kms.Service) kms.Rewrapper {
+	switch w := from.(type) {
+	case watchedRewrapper:
+		from = w.Service
+	case watchedService:
+		from = w.Service
+	}
+	cross, ok := s.Service.(kms.CrossRewrapper)
+	if !ok {
+		return nil
+	}
+	if r := cross.RewrapFrom(from); r != nil {
+		return watchedRewrapper{s.watchedService, r}
+	}
+	return nil
+}
+
+// MadeUpCiphertext is what Key would send to a service that asks for no form.
+func (s watchedService) MadeUpCiphertext() []byte {
+	if f, ok := s.Service.(kms.CiphertextForm); ok {
+		return f.MadeUpCiphertext()
+	}
+	return random(64)
+}
+
 func observe[I any](
 	ctx context.Context, w *watch, op kms.Op, items []I, item func(I) kms.Item, do func(context.Context, []I) []kms.Result,
 ) (results []kms.Result) {

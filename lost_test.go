@@ -164,17 +164,19 @@ func TestSealKeepsTheKeyThatItUnwrapped(t *testing.T) {
 
 func TestRewrapToAnotherEncodingOfTheContextOpensAgain(t *testing.T) {
 	ordered := kms.OrderedJSON(kms.JSONField{Name: "model_name"}, kms.JSONField{Name: "model_id", Integer: true})
+	ec := kms.Context{"model_name": "User", "model_id": "7"}
 	for _, support := range []kms.RewrapSupport{kms.RewrapNone, kms.RewrapSameContext, kms.RewrapAnyContext} {
-		key := kms.NewKey(&kmstest.Fake{Support: support}, nil)
-		ec := kms.Context{"model_name": "User", "model_id": "7"}
-		old := newRing(t, rowseal.Version{Number: 1, Key: key, Encoding: ordered})
-		wrapped, err := old.Encrypt(t.Context(), []byte("secret"), ec)
-		must(t, err)
-		both := newRing(t, rowseal.Version{Number: 2, Key: key}, rowseal.Version{Number: 1, Key: key, Encoding: ordered})
-		rewrapped, err := both.Rewrap(t.Context(), wrapped, ec, ec)
-		must(t, err)
-		if got, err := newRing(t, rowseal.Version{Number: 2, Key: key}).Decrypt(t.Context(), rewrapped, ec); err != nil || string(got) != "secret" {
-			t.Errorf("support %d: %q, %v", support, got, err)
+		for _, encodings := range [][2]kms.ContextEncoding{{ordered, nil}, {nil, ordered}} {
+			key := kms.NewKey(&kmstest.Fake{Support: support}, nil)
+			old := rowseal.Version{Number: 1, Key: key, Encoding: encodings[0]}
+			now := rowseal.Version{Number: 2, Key: key, Encoding: encodings[1]}
+			wrapped, err := newRing(t, old).Encrypt(t.Context(), []byte("secret"), ec)
+			must(t, err)
+			rewrapped, err := newRing(t, now, old).Rewrap(t.Context(), wrapped, ec, ec)
+			must(t, err)
+			if got, err := newRing(t, now).Decrypt(t.Context(), rewrapped, ec); err != nil || string(got) != "secret" {
+				t.Errorf("support %d: %q, %v", support, got, err)
+			}
 		}
 	}
 }

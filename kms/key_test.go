@@ -279,7 +279,7 @@ func TestRewrapFromOtherKeys(t *testing.T) {
 	for _, from := range []struct {
 		fake *kmstest.Fake
 		key  *kms.Key
-	}{{near, nearKey}, {far, farKey}, {to, nil}, {to, key}, {near, nearKey.EncryptOnly()}, {far, farKey.EncryptOnly()}} {
+	}{{near, nearKey}, {far, farKey}, {to, nil}, {to, key}, {near, nearKey.EncryptOnly()}, {far, farKey.EncryptOnly()}, {to, key.EncryptOnly()}} {
 		item := rewraps(seal(t, from.fake, 1), user)[0]
 		item.From, item.To = from.key, user(len(items))
 		items = append(items, item)

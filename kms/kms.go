@@ -155,7 +155,7 @@ func (k *Key) rewrapFrom(ctx context.Context, from *Key, items []RewrapItem) []R
 
 // rewrapper is what takes ciphertexts of from without showing the plaintext, or nil.
 func (k *Key) rewrapper(from *Key) Rewrapper {
-	if from.shared == k.shared {
+	if from == k {
 		r, _ := k.service.(Rewrapper)
 		return r
 	}

@@ -138,7 +138,7 @@ func (c *call[I, P]) retryable(slice []int, attempt int) (again []int, wait time
 		err := c.results[i].Err
 		asked := askedWait(err)
 		switch {
-		case errors.Is(err, errAnswer), asked > longestWait:
+		case errors.Is(err, ErrWrongAnswer), asked > longestWait:
 		case errors.Is(err, ErrThrottled) && attempt < throttledAttempts:
 			again, wait = append(again, i), max(wait, asked+backoff(attempt))
 		case errors.Is(err, ErrUnavailable) && attempt < unavailableAttempts:
@@ -204,20 +204,17 @@ func (c *call[I, P]) blameTimeout(results []Result) {
 	}
 }
 
-// errAnswer marks an answer that cannot be right. It is not retried: the service works and does something else.
-var errAnswer = fmt.Errorf("%w: the answer cannot be right", ErrUnavailable)
-
 // check refuses an answer whose results might belong to other items. A data key filed with another row would be lost.
 func (c *call[I, P]) check(slice []int, results []Result) error {
 	if len(results) != len(slice) {
-		return fmt.Errorf("%w: %d results for %d items", errAnswer, len(results), len(slice))
+		return fmt.Errorf("%w: %d results for %d items", ErrWrongAnswer, len(results), len(slice))
 	}
 	for n, i := range slice {
 		switch {
 		case results[n].Ref != i:
-			return fmt.Errorf("%w: result %d is for item %d", errAnswer, i, results[n].Ref)
+			return fmt.Errorf("%w: result %d is for item %d", ErrWrongAnswer, i, results[n].Ref)
 		case results[n].Err == nil && len(results[n].Data) == 0 && c.op != OpDecrypt:
-			return fmt.Errorf("%w: result %d is empty", errAnswer, i)
+			return fmt.Errorf("%w: result %d is empty", ErrWrongAnswer, i)
 		}
 	}
 	return nil

@@ -22,6 +22,9 @@ var (
 	ErrThrottled = errors.New("throttled")
 	// ErrUnavailable: no usable answer in time. Key has already tried once more.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrWrongAnswer is an ErrUnavailable that no second attempt would mend: the service answers, and the answer cannot be
+	// right. It is empty, by another key, or for other items.
+	ErrWrongAnswer = fmt.Errorf("%w: the answer cannot be right", ErrUnavailable)
 	// ErrInvalidRequest: the call cannot succeed however often it is tried: an unknown key id, text that is not UTF-8, a
 	// plaintext that is too large.
 	ErrInvalidRequest = errors.New("invalid request")

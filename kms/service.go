@@ -12,7 +12,7 @@ import (
 // Encrypt and Decrypt get at most Info().BatchSize items and return one Result an item, in the order of the items, each
 // with its item's Ref. They are safe for concurrent use, honour ctx, neither keep nor change an item's Data, and tell a
 // failure by wrapping one of this package's sentinels in Result.Err: ErrDecryptionFailed for a wrong context, key or
-// byte (never with a reason), ErrAccessDenied, ErrKeyNotFound, ErrKeyDisabled, ErrThrottled, ErrUnavailable,
+// byte (never with a reason), ErrAccessDenied, ErrKeyNotFound, ErrKeyDisabled, ErrThrottled, ErrUnavailable, ErrWrongAnswer,
 // ErrInvalidRequest. An error of ctx is passed on. They do not retry: Key does, and waits as long as a RetryAfter says. A
 // call of a method is one request to the service; before any further one that it needs, a Service calls CountRequest.
 //

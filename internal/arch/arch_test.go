@@ -37,6 +37,11 @@ var places = []place{
 	{"kms/localkms", []string{"kms", "internal/errs", "internal/mime64"}},
 	{"kms/testkms", []string{"kms", "internal/errs", "internal/mime64"}},
 
+	{"kms/awskms", []string{"kms"}},
+	{"kms/azurekms", []string{"kms"}},
+	{"kms/gcpkms", []string{"kms"}},
+	{"kms/vaultkms", []string{"kms"}},
+
 	{"lockbox", []string{"internal/errs", "internal/mime64"}},
 
 	{".", []string{"kms", "lockbox", "internal/errs", "internal/mime64"}},
@@ -45,6 +50,11 @@ var places = []place{
 	{"cmd/rowseal/internal/...", []string{public, "cmd/rowseal/internal/..."}},
 
 	{"internal/e2e/...", []string{public, "internal/e2e/..."}}, // never published
+}
+
+// outside lists the modules that go.work leaves out.
+var outside = []string{
+	"internal/e2e/vaultserver", // Vault is pinned to old versions, which all other modules would get
 }
 
 func TestImportsPointOneWay(t *testing.T) {
@@ -63,7 +73,7 @@ func TestPackagesAreDocumented(t *testing.T) {
 
 func TestModulesAreInTheWorkspace(t *testing.T) {
 	_, modules := readTree(t)
-	report(t, moduleFaults(modules, workspace(t)))
+	report(t, moduleFaults(modules, append(workspace(t), outside...)))
 }
 
 func TestFilesNameNoBuildMachine(t *testing.T) {

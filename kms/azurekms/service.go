@@ -1,0 +1,81 @@
+package azurekms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rowseal/rowseal/kms"
+)
+
+// form is what a sort of key makes of plaintexts. ec is nil for no context.
+type form interface {
+	seal(ctx context.Context, plaintext, ec []byte) ([]byte, error)
+	open(ctx context.Context, ciphertext, ec []byte) ([]byte, error)
+	madeUp() []byte
+}
+
+// service is a key as kms.Service, kms.CiphertextForm and io.Closer.
+type service struct {
+	key
+	form form
+}
+
+func (s service) Info() kms.Info {
+	return kms.Info{KeyID: s.id, BatchSize: 1, ContextEnforced: true}
+}
+
+func (s service) Encrypt(ctx context.Context, items []kms.Item) []kms.Result {
+	return each(ctx, items, s.form.seal)
+}
+
+func (s service) Decrypt(ctx context.Context, items []kms.Item) []kms.Result {
+	return each(ctx, items, s.form.open)
+}
+
+// MadeUpCiphertext has an empty version, for which Azure takes the newest: so no version has to be known. Nothing opens that
+// has one.
+func (s service) MadeUpCiphertext() []byte { return s.form.madeUp() }
+
+func (s service) Close() error {
+	s.close()
+	return nil
+}
+
+// Format prints the id for every verb, so that no dump shows the client's credentials.
+func (s service) Format(f fmt.State, _ rune) { io.WriteString(f, "azurekms.service("+s.id+")") }
+
+func each(ctx context.Context, items []kms.Item, do func(ctx context.Context, data, ec []byte) ([]byte, error)) []kms.Result {
+	results := make([]kms.Result, len(items))
+	for i, it := range items {
+		results[i].Ref = it.Ref
+		if i > 0 {
+			if results[i].Err = kms.CountRequest(ctx); results[i].Err != nil {
+				continue
+			}
+		}
+		ec, err := contextBytes(it)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		results[i].Data, results[i].Err = do(ctx, it.Data, ec)
+	}
+	return results
+}
+
+func contextBytes(it kms.Item) ([]byte, error) {
+	b, err := it.ContextBytes()
+	if err != nil && !errors.Is(err, kms.ErrInvalidRequest) {
+		err = fmt.Errorf("%w: %w", err, kms.ErrInvalidRequest)
+	}
+	return b, err
+}
+
+func checkSize(plaintext []byte, least, most int) error {
+	if n := len(plaintext); n < least || n > most {
+		return fmt.Errorf("azurekms: plaintext of %d bytes, and it may have %d to %d: %w", n, least, most, kms.ErrInvalidRequest)
+	}
+	return nil
+}

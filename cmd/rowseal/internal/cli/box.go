@@ -53,7 +53,9 @@ output, alone.
 Without an argument, the plaintext is all of standard input, a final line end included. Other users of the machine can
 see arguments, so give secrets on standard input. To encrypt an empty text, give '' as the argument.
 
-The encryption context names the record that the secret belongs to. It is not stored: decrypting needs the same one.`,
+The encryption context names the record that the secret belongs to. It is not stored: decrypting needs the same one.
+
+The forms of key ids, and where the credentials of each service come from: 'rowseal keys --help'.`,
 		Example: `  printf %s "$SECRET" | rowseal encrypt --key-id local/demo --context model_name=User --context model_id=123`,
 		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -89,7 +91,7 @@ are not written to a terminal, which would take some of them for commands: --bas
 Without an argument, the ciphertext is read from standard input.
 
 Key and encryption context must be those of the encryption. After a change of keys, name the earlier ones with
---previous.`,
+--previous. The forms of key ids, and where the credentials of each service come from: 'rowseal keys --help'.`,
 		Example: `  rowseal decrypt --key-id local/demo --context model_name=User --context model_id=123 < secret.txt
   rowseal decrypt --key-id local/new --key-version 2 --previous 1=local/old "$CIPHERTEXT"`,
 		Args: takes(0, 1),
@@ -194,13 +196,11 @@ func (f *boxFlags) open(cmd *cobra.Command) (*rowseal.Keyring, kms.Context, erro
 }
 
 func (f *boxFlags) versions(cmd *cobra.Command) ([]rowseal.Version, error) {
-	if f.keyID == "" && !cmd.Flags().Changed("key-id") { // an empty --key-id is a variable that somebody forgot to set
-		f.keyID = os.Getenv("KMS_KEY_ID")
+	id, err := keyIDOrDefault(cmd, f.keyID)
+	if err != nil {
+		return nil, err
 	}
-	if f.keyID == "" {
-		return nil, usagef("missing key id: give --key-id or set $KMS_KEY_ID")
-	}
-	key, err := openKey(cmd, f.keyID)
+	key, err := openKey(cmd, id, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -214,12 +214,23 @@ func (f *boxFlags) versions(cmd *cobra.Command) ([]rowseal.Version, error) {
 		if n == f.keyVersion {
 			return nil, usagef("--previous: version %d is the current key; number the current one with --key-version", n)
 		}
-		if key, err = openKey(cmd, id); err != nil {
+		if key, err = openKey(cmd, id, nil); err != nil {
 			return nil, err
 		}
 		versions = append(versions, rowseal.Version{Number: n, Key: key})
 	}
 	return versions, nil
+}
+
+// keyIDOrDefault is what --key-id says, or else $KMS_KEY_ID.
+func keyIDOrDefault(cmd *cobra.Command, id string) (string, error) {
+	if id == "" && !cmd.Flags().Changed("key-id") { // an empty --key-id is a variable that somebody forgot to set
+		id = os.Getenv("KMS_KEY_ID")
+	}
+	if id == "" {
+		return "", usagef("missing key id: give --key-id or set $KMS_KEY_ID")
+	}
+	return id, nil
 }
 
 // input is the argument, or all of standard input.

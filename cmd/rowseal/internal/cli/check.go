@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +42,7 @@ func unknown(reason string) answer { return answer{"unknown", reason} }
 
 func newKeysCheck() *cobra.Command {
 	var asJSON bool
+	var context []string
 	cmd := &cobra.Command{
 		Use:   "check ID",
 		Short: "Tell what a key id can do with the rights at hand",
@@ -49,16 +52,23 @@ value and trying to open it.
 Where the right to seal is missing, the right to open is tried with a made-up ciphertext: the service shows that it is
 there by reading and refusing the ciphertext. The context is then not tried, but what the service says of itself.
 
+The service's log has these requests under the model_name "rowseal keys check". The forms of key ids, and where the
+credentials of each service come from: 'rowseal keys --help'.
+
 The exit code is 1 if the key is found neither to seal nor to open.`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: completeKeys("local/"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := openKey(cmd, args[0])
+			ec, err := withEntries(nil, context)
+			if err != nil {
+				return err
+			}
+			key, err := openKey(cmd, args[0], &kms.KeyOptions{Timeout: patience})
 			if err != nil {
 				return err
 			}
 			defer key.Close()
-			checked, err := check(cmd.Context(), key)
+			checked, err := check(cmd.Context(), key, ec)
 			if asJSON {
 				return errors.Join(printJSON(cmd.OutOrStdout(), checked), err)
 			}
@@ -68,35 +78,42 @@ The exit code is 1 if the key is found neither to seal nor to open.`,
 			return errors.Join(w.Flush(), err)
 		},
 	}
+	cmd.Flags().StringArrayVar(&context, "context", nil, "try with `NAME=VALUE`, where the rights are for such a context only; repeatable")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// check tries out a key. The error is that of sealing, of a key that is not found to open either.
-func check(ctx context.Context, key *kms.Key) (checkedKey, error) {
+// patience is how long one request may take where somebody waits for the answer.
+const patience = 5 * time.Second
+
+// check tries out a key, with the entries of ec in the context. The error is that of sealing, of a key that is not found to
+// open either.
+func check(ctx context.Context, key *kms.Key, ec kms.Context) (checkedKey, error) {
 	const untried = "not tried, as the key cannot seal"
-	sealed, err := key.Encrypt(ctx, randomBytes(32), probeContext("1"))
+	ec = probeContext(ec)
+	sealed, err := key.Encrypt(ctx, randomBytes(32), ec)
 	if errors.Is(err, kms.ErrAccessDenied) {
-		return checkReader(ctx, key, err)
+		return checkReader(ctx, key, ec, err)
 	}
 	if err != nil {
 		return checkedKey{key.ID(), no(reason(err)), unknown(untried), unknown(untried)}, err
 	}
-	if _, err := key.Decrypt(ctx, sealed, probeContext("1")); err != nil {
+	if _, err := key.Decrypt(ctx, sealed, ec); err != nil {
 		return checkedKey{key.ID(), yes, no(reason(err)), unknown("not tried, as the key cannot open")}, nil
 	}
-	_, err = key.Decrypt(ctx, sealed, probeContext("2"))
+	ec["model_id"] += "0"
+	_, err = key.Decrypt(ctx, sealed, ec)
 	return checkedKey{key.ID(), yes, yes, enforced(err)}, nil
 }
 
 // checkReader tries out a key without the right to seal: nothing that it could open is at hand.
-func checkReader(ctx context.Context, key *kms.Key, denied error) (checkedKey, error) {
-	_, err := key.Decrypt(ctx, randomBytes(64), probeContext("1"))
+func checkReader(ctx context.Context, key *kms.Key, ec kms.Context, denied error) (checkedKey, error) {
+	err := key.CheckDecrypt(ctx, ec)
 	checked := checkedKey{key.ID(), no(reason(denied)), permitted(err), claimed(key.Info())}
-	if checked.Open.Answer == yes.Answer {
-		return checked, nil
+	if err != nil {
+		return checked, denied
 	}
-	return checked, denied
+	return checked, nil
 }
 
 func randomBytes(n int) []byte {
@@ -106,8 +123,10 @@ func randomBytes(n int) []byte {
 }
 
 // probeContext shows in the KMS's log what it was.
-func probeContext(id string) kms.Context {
-	return kms.Context{"model_name": "rowseal keys check", "model_id": id}
+func probeContext(ec kms.Context) kms.Context {
+	probe := kms.Context{"model_name": "rowseal keys check", "model_id": "1"}
+	maps.Copy(probe, ec)
+	return probe
 }
 
 // enforced judges how opening under another context ended.
@@ -125,11 +144,9 @@ func enforced(err error) answer {
 func permitted(err error) answer {
 	switch {
 	case err == nil:
-		return unknown("it opened a made-up ciphertext")
+		return answer{yes.Answer, "tried with a made-up ciphertext, which the service read and refused"}
 	case errors.Is(err, kms.ErrAccessDenied):
 		return no(reason(err))
-	case errors.Is(err, kms.ErrDecryptionFailed), errors.Is(err, kms.ErrInvalidRequest):
-		return answer{yes.Answer, "tried with a made-up ciphertext, which the service read and refused"}
 	}
 	return unknown(reason(err))
 }
@@ -146,7 +163,7 @@ func claimed(info kms.Info) answer {
 // reason is an error without the operation and key that stand beside it anyway.
 func reason(err error) string {
 	if e := (*kms.Error)(nil); errors.As(err, &e) {
-		return e.Err.Error()
+		err = e.Err
 	}
-	return err.Error()
+	return packageName.ReplaceAllString(err.Error(), "")
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -15,8 +16,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/rowseal/rowseal/kms"
+	_ "github.com/rowseal/rowseal/kms/awskms"
+	_ "github.com/rowseal/rowseal/kms/azurekms"
+	_ "github.com/rowseal/rowseal/kms/gcpkms"
 	_ "github.com/rowseal/rowseal/kms/localkms"
 	"github.com/rowseal/rowseal/kms/testkms"
+	_ "github.com/rowseal/rowseal/kms/vaultkms"
 )
 
 // The exit codes.
@@ -59,14 +64,17 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return exitFailed
 }
 
-// message leaves out the package's name, with which errors begin: here it tells nothing.
+// packageName is with what errors begin: here it tells nothing.
+var packageName = regexp.MustCompile(`^((rowseal|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy): )+`)
+
 func message(ctx context.Context, err error) string {
-	text := err.Error()
-	for _, pkg := range []string{"rowseal: ", "kms: ", "localkms: "} {
-		text = strings.TrimPrefix(text, pkg)
-	}
-	if ctx.Err() != nil {
+	text := packageName.ReplaceAllString(err.Error(), "")
+	var failed *kms.Error
+	switch {
+	case ctx.Err() != nil:
 		return "interrupted: " + text
+	case errors.Is(err, kms.ErrUnavailable) && errors.As(err, &failed) && !strings.HasPrefix(failed.KeyID, localPrefix):
+		return text + "; 'rowseal keys --help' tells where the service's address comes from"
 	}
 	return text
 }
@@ -99,7 +107,7 @@ func newRoot() *cobra.Command {
 		`Rowseal seals database rows, each under a data key of its own, which a key management service (KMS) wraps.
 
 Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is empty.`,
-		newDemo(), newEncrypt(), newDecrypt(), newKeys(), newVersion(), newCompletion())
+		newDemo(), newEncrypt(), newDecrypt(), newKeys(), newPolicy(), newVersion(), newCompletion())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -172,33 +180,51 @@ func flagError(_ *cobra.Command, err error) error {
 	return usageError{err}
 }
 
-// openKey opens a key by its id, and warns about the test key.
-func openKey(cmd *cobra.Command, id string) (*kms.Key, error) {
-	switch {
-	case id == testkms.ID || id == testkms.EncryptOnlyID:
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is for tests: whoever sees what it wraps can read it\n", id)
-	case !strings.HasPrefix(id, localPrefix):
+// openKey opens a key by its id, and warns about the test key. opts may be nil.
+func openKey(cmd *cobra.Command, id string, opts *kms.KeyOptions) (*kms.Key, error) {
+	if !keyIDForm.MatchString(id) {
 		return nil, unknownID(id)
 	}
-	key, err := kms.Open(cmd.Context(), id, nil)
-	if err != nil {
-		return nil, usageError{err} // no request has been made: the id itself is wrong
+	if isTestKey(id) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is for tests: whoever sees what it wraps can read it\n", id)
 	}
-	return key, nil
+	key, err := kms.Open(cmd.Context(), id, opts)
+	if errors.Is(err, kms.ErrInvalidRequest) {
+		return nil, usageError{err} // no request has been made: the id itself is wrong, or what the environment adds to it
+	}
+	return key, err
 }
 
+func isTestKey(id string) bool { return id == testkms.ID || id == testkms.EncryptOnlyID }
+
+// keyIDForm is the beginning of a key id, the right one or not. Anything else may be a secret, pasted into the wrong place.
+var keyIDForm = regexp.MustCompile(`^(?:(?:local|vault|projects|alias)/|https://[^/@?#]+/keys/|arn:aws[a-z-]*:kms:|` +
+	`mrk-[0-9a-f]{32}$|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$|` + testkms.ID + `(?:/encrypt)?$)`)
+
+// keyIDs is for help texts.
+const keyIDs = `Key ids, and where address and credentials come from:
+
+  local/NAME                              a file, see below
+  vault/NAME, vault/MOUNT/NAME            Vault or OpenBao, transit engine: $VAULT_ADDR, $VAULT_TOKEN
+  arn:aws:kms:…, alias/NAME, UUID, mrk-…  AWS KMS: as for aws, say $AWS_REGION and $AWS_PROFILE
+  projects/…/cryptoKeys/NAME              Google Cloud KMS: application default credentials
+  https://NAME.vault.azure.net/keys/NAME  Azure Key Vault, or .managedhsm: az login, or $AZURE_CLIENT_ID and so on
+  insecure-test-key                       for tests: whoever sees what it wraps can read it`
+
 func unknownID(id string) error {
+	name := id
 	const shown = 12
 	if scheme, _, isURL := strings.Cut(id, "://"); isURL {
 		id = scheme + "://…" // the rest may hold a password
 	} else if len(id) > shown && !strings.ContainsAny(id, "/:") {
 		id = id[:shown/2] + "…" // of no key id's form: it may be a token
 	}
-	const unknown = "key id %q: this program opens local/NAME, and for tests %s"
-	if _, err := store.Open(id); err == nil { // it reads nothing: id could be the name of a local key
-		return usagef(unknown+"; did you mean local/%[1]s?", id, testkms.ID)
+	const unknown = "key id %q: known are local/NAME, vault/NAME, arn:aws:kms:…, alias/NAME, projects/…/cryptoKeys/NAME, " +
+		"https://NAME.vault.azure.net/keys/NAME and, for tests, " + testkms.ID
+	if _, err := store.Open(name); err == nil && name == id { // it reads nothing: id could be the name of a local key
+		return usagef(unknown+"; did you mean local/%[1]s or vault/%[1]s?", id)
 	}
-	return usagef(unknown, id, testkms.ID)
+	return usagef(unknown, id)
 }
 
 func printJSON(w io.Writer, v any) error {

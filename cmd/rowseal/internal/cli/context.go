@@ -21,7 +21,12 @@ func (f *boxFlags) encryptionContext(fromJSON bool) (kms.Context, error) {
 			return nil, usagef("--context-json: %w", err)
 		}
 	}
-	for _, entry := range f.context {
+	return withEntries(ec, f.context)
+}
+
+// withEntries adds NAME=VALUE entries to a context, which may be nil.
+func withEntries(ec kms.Context, entries []string) (kms.Context, error) {
+	for _, entry := range entries {
 		name, value, ok := strings.Cut(entry, "=")
 		if !ok || name == "" {
 			return nil, usagef("--context %q: must be NAME=VALUE, as in model_id=123", entry)

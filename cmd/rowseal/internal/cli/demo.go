@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,29 +18,40 @@ import (
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
-	"github.com/rowseal/rowseal/kms/localkms"
 )
 
 const demoDir = "rowseal-demo"
 
 func newDemo() *cobra.Command {
-	var dir string
+	var dir, keyID string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Seal, open and rotate rows of a real SQLite database, explained",
 		Long: `Make a local key and a SQLite database in a new directory, which is kept, and walk through what rowseal does: seal rows,
 look at what is stored, open them, see a stolen row refused, write without the right to read, rotate the master key,
-switch it off and on, and read the log of it all. It takes a second and needs nothing but this program.`,
+switch it off and on, and read the log of it all. It takes a second and needs nothing but this program.
+
+With --key-id, the master key is one of a KMS. The key is only used: what only its keeper can do, a new version and the
+switch, is told and not done.`,
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			observed := new(observed)
+			var key master = localMaster{}
+			if cmd.Flags().Changed("key-id") {
+				var err error
+				if key, err = openMaster(cmd, keyID, observed); err != nil {
+					return err
+				}
+			}
 			made, err := makeDemoDir(dir)
 			if err != nil {
 				return err
 			}
-			return runDemo(cmd.Context(), cmd.OutOrStdout(), made)
+			return runDemo(cmd.Context(), &demo{out: &output{Writer: cmd.OutOrStdout()}, dir: made, master: key, observed: observed})
 		},
 	}
+	cmd.Flags().StringVar(&keyID, "key-id", "", "use the KMS key `ID` (default: make a local key)")
 	cmd.Flags().StringVar(&dir, "dir", "", "make `DIRECTORY` (default "+demoDir+", or the first of "+demoDir+"-2, -3, … that is free)")
 	return cmd
 }
@@ -68,31 +78,51 @@ func makeDemoDir(dir string) (string, error) {
 
 // demo is a page in steps, each a method that shows one thing.
 type demo struct {
-	out    io.Writer
-	dir    string
-	store  localkms.Store
-	db     *sql.DB
-	users  *rowseal.Model[demoUser]
-	events []kms.Event
-	step   int
-	title  string // of the step
+	out      *output
+	dir      string
+	master   master
+	observed *observed
+	db       *sql.DB
+	users    *rowseal.Model[demoUser]
+	step     int
+	title    string // of the step
+	shown    int    // of the observed calls, when the step began
 }
 
+// master is the demo's master key, with the steps that depend on who keeps it.
+type master interface {
+	setUp(ctx context.Context, d *demo) (*kms.Key, error)
+	rotate(ctx context.Context, d *demo) error
+	switchOff(ctx context.Context, d *demo) error
+	words() words
+	command(dir string) (rowseal, id string) // for a shell, from any directory
+}
+
+// words are those of the page that depend on the master key.
+type words struct {
+	wraps, opens, refuses string // what the master key is told
+	refusesRight          string // who can refuse a service the right to open
+	log                   string // who has a log that the application cannot change
+}
+
+// observed is what the master key's calls were.
+type observed struct{ events []kms.Event }
+
+func (o *observed) Observe(_ context.Context, e kms.Event) { o.events = append(o.events, e) }
+
 // runDemo says of a failure, also of a page that nobody reads to its end, which directory it leaves.
-func runDemo(ctx context.Context, stdout io.Writer, dir string) (err error) {
-	out := &output{Writer: stdout}
-	d := &demo{out: out, dir: dir, store: localkms.Store{Dir: filepath.Join(dir, "keys")}}
-	if d.db, err = sql.Open("sqlite", filepath.Join(dir, "users.sqlite3")); err != nil {
+func runDemo(ctx context.Context, d *demo) (err error) {
+	if d.db, err = sql.Open("sqlite", filepath.Join(d.dir, "users.sqlite3")); err != nil {
 		return err
 	}
 	defer d.db.Close()
 	d.heading("rowseal demo: every row of a table under a data key of its own", "=")
-	fmt.Fprintf(out, "Everything is in the directory %s and stays there.\n", dir)
+	fmt.Fprintf(d.out, "Everything is in the directory %s and stays there.\n", d.dir)
 	for _, step := range []func(context.Context) error{
 		d.setUp, d.seal, d.showStored, d.open, d.stealRow, d.sealOnly, d.rotate, d.switchOff, d.showLog, d.tryIt,
 	} {
-		if err := cmp.Or(step(ctx), out.err); err != nil {
-			return fmt.Errorf("demo, step %d (%s): %w; what was made so far stays in the directory %s", d.step, d.title, err, dir)
+		if err := cmp.Or(step(ctx), d.out.err); err != nil {
+			return fmt.Errorf("demo, step %d (%s): %w; what was made so far stays in the directory %s", d.step, d.title, err, d.dir)
 		}
 	}
 	return nil
@@ -108,6 +138,7 @@ func (d *demo) heading(text, underline string) {
 func (d *demo) begin(title, text string) {
 	d.step++
 	d.title = title
+	d.shown = len(d.observed.events)
 	fmt.Fprintln(d.out)
 	d.heading(fmt.Sprintf("%d. %s", d.step, title), "-")
 	d.say(text)
@@ -125,9 +156,10 @@ func (d *demo) refused(err error) {
 	fmt.Fprintln(d.out, wrap("refused: "+err.Error(), pageWidth, "    "))
 }
 
-// cost shows what the last call cost.
+// cost shows what the calls of this step cost.
 func (d *demo) cost() {
-	e := d.events[len(d.events)-1]
 	fmt.Fprintln(d.out)
-	d.show("-> %s: %s, %s", e.Op, count(len(e.Contexts), "data key"), count(e.Requests, "request"))
+	for _, e := range d.observed.events[d.shown:] {
+		d.show("-> %s: %s, %s", e.Op, count(len(e.Contexts), "data key"), count(e.Requests, "request"))
+	}
 }

@@ -39,18 +39,10 @@ const (
 )
 
 func (d *demo) setUp(ctx context.Context) error {
-	d.begin("A master key and a table", `A master key wraps the data keys of rows. In production it is in a KMS and never
-		leaves it. Here it is a file, so that nothing has to be set up. The table has a column for the wrapped data key, and one
-		for each sealed field.`)
-	if err := d.store.Create(ctx, "demo"); err != nil {
-		return err
-	}
-	service, err := d.store.Open("demo")
+	key, err := d.master.setUp(ctx, d)
 	if err != nil {
 		return err
 	}
-	observer := kms.ObserverFunc(func(_ context.Context, e kms.Event) { d.events = append(d.events, e) })
-	key := kms.NewKey(service, &kms.KeyOptions{Observers: []kms.Observer{observer}})
 	ring, err := rowseal.NewKeyring(rowseal.Version{Number: 1, Key: key})
 	if err != nil {
 		return err
@@ -58,7 +50,6 @@ func (d *demo) setUp(ctx context.Context) error {
 	if d.users, err = rowseal.NewModel[demoUser]("users", ring, &rowseal.Options{Model: "User"}); err != nil {
 		return err
 	}
-	d.show("key    %s in %s", key.ID(), filepath.Join(d.dir, "keys", "demo.json"))
 	d.show("table  users in %s", filepath.Join(d.dir, "users.sqlite3"))
 	_, err = d.db.ExecContext(ctx, createUsers)
 	return err
@@ -66,7 +57,7 @@ func (d *demo) setUp(ctx context.Context) error {
 
 func (d *demo) seal(ctx context.Context) error {
 	d.begin("Seal", `Three people are saved. Each row gets 32 random bytes, its data key, under which its fields are sealed on this
-		machine. One request wraps the three data keys and tells the master key which row each of them belongs to.`)
+		machine. `+d.master.words().wraps)
 	people := []struct {
 		name, email string
 		born        time.Time
@@ -114,7 +105,7 @@ func (d *demo) showStored(ctx context.Context) error {
 
 func (d *demo) open(ctx context.Context) error {
 	d.begin("Open", `Rows are loaded sealed, and nothing opens by itself: a row that nobody asked for is in no log. One call opens the
-		rows it is given, with one request that names each of them.`)
+		rows it is given, `+d.master.words().opens)
 	rows, err := d.load(ctx)
 	if err != nil {
 		return err
@@ -168,7 +159,7 @@ func (d *demo) change(ctx context.Context, statement string, args ...any) error 
 
 func (d *demo) stealRow(ctx context.Context) error {
 	d.begin("A stolen row", `Mallory can write to the database. She copies what is stored of Ada, wrapped data key included, into a row 66
-		of her own, and has the application open it. The master key is told that it is row 66, and refuses.`)
+		of her own, and has the application open it. `+d.master.words().refuses)
 	if err := d.change(ctx, copyUser, 66, "Mallory", 1); err != nil {
 		return err
 	}
@@ -198,8 +189,8 @@ func (d *demo) stealRow(ctx context.Context) error {
 
 func (d *demo) sealOnly(ctx context.Context) error {
 	d.begin("Write without the right to read", `A service that takes in e-mail addresses need not be able to read them. It gets a
-		Sealer, which cannot open, and a KMS can refuse it the right besides. Grace's row has a data key, which would have to be
-		opened to seal a new address under it:`)
+		Sealer, which cannot open, and `+d.master.words().refusesRight+` Grace's row has a data key, which would have to be opened to seal a
+		new address under it:`)
 	rows, err := d.load(ctx)
 	if err != nil {
 		return err
@@ -230,66 +221,39 @@ func (d *demo) sealOnly(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) rotate(ctx context.Context) error {
-	d.begin("A new version of the master key", `Rewrapping wraps each data key anew, with the new version, and touches no field. It is safe
-		beside a running application: an UPDATE changes a row only if its wrapped key is still the one that was read. "v1:" is
-		the version of the keyring, which stays; the local key's own version is inside the ciphertext.`)
-	version, err := d.store.Rotate(ctx, "demo")
-	if err != nil {
-		return err
-	}
+func (d *demo) rotate(ctx context.Context) error { return d.master.rotate(ctx, d) }
+
+// rewrap stores what Rewrap makes of all rows, and returns what row 1 had and has.
+func (d *demo) rewrap(ctx context.Context) (before, after string, err error) {
 	rows, err := d.load(ctx)
 	if err != nil {
-		return err
+		return "", "", err
 	}
-	before := rows[0].EncryptedKMSKey.Wrapped()
+	before = rows[0].EncryptedKMSKey.Wrapped()
 	if err := d.users.Rewrap(ctx, rows...); err != nil {
-		return err
+		return "", "", err
 	}
 	for _, u := range rows {
 		stored, _ := u.EncryptedKMSKey.Stored()
 		if err := d.change(ctx, updateKey, u.EncryptedKMSKey, u.ID, stored); err != nil {
-			return err
+			return "", "", err
 		}
 	}
-	d.show("local/demo now wraps with version %d; version %d still opens", version, version-1)
-	d.show("row 1, before  %s", shorten(before))
-	d.show("row 1, after   %s", shorten(rows[0].EncryptedKMSKey.Wrapped()))
-	d.cost()
-	return nil
+	return before, rows[0].EncryptedKMSKey.Wrapped(), nil
 }
 
-func (d *demo) switchOff(ctx context.Context) error {
-	d.begin("The switch", `After a break-in, disable the master key: from then on it refuses to open anything, for every server. Rows that a
-		process has opened before stay open in it. Nothing is lost: enabled again, the key opens all rows.`)
-	rows, err := d.load(ctx)
-	if err != nil {
-		return err
-	}
-	if err := d.store.Disable(ctx, "demo"); err != nil {
-		return err
-	}
-	err = d.users.Open(ctx, rows[0])
-	if !errors.Is(err, kms.ErrKeyDisabled) {
-		return fmt.Errorf("the disabled key was not refused (%v)", err)
-	}
-	d.refused(err)
-	fmt.Fprintln(d.out)
-	if err := d.store.Enable(ctx, "demo"); err != nil {
-		return err
-	}
-	if err := d.users.Open(ctx, rows...); err != nil {
-		return err
-	}
-	d.show("Enabled again: all %s open.", count(len(rows), "row"))
-	return nil
+func (d *demo) showRewrap(before, after string) {
+	d.show("row 1, before  %s", shorten(before))
+	d.show("row 1, after   %s", shorten(after))
+	d.cost()
 }
+
+func (d *demo) switchOff(ctx context.Context) error { return d.master.switchOff(ctx, d) }
 
 func (d *demo) showLog(context.Context) error {
-	d.begin("The log", `Each call was observed, with the rows that were refused. The Sealer refused on its own, without a call. A KMS keeps
-		such a log where the application cannot change it.`)
+	d.begin("The log", `Each call was observed, with the rows that were refused. The Sealer refused on its own, without a call. `+d.master.words().log)
 	d.show("%-8s %8s  %-33s  %s", "call", "requests", "rows", "result")
-	for _, e := range d.events {
+	for _, e := range d.observed.events {
 		d.show("%-8s %8d  %-33s  %s", e.Op, e.Requests, rowNames(e.Contexts), eventResult(e))
 	}
 	return nil
@@ -316,8 +280,6 @@ func eventResult(e kms.Event) string {
 	return rowNames(refused) + " refused"
 }
 
-// tryIt prints commands that set the key directory each for itself: a variable that outlives them would send the next
-// "keys create" to a directory that is about to be removed.
 func (d *demo) tryIt(ctx context.Context) error {
 	rows, err := d.load(ctx)
 	if err != nil {
@@ -329,10 +291,10 @@ func (d *demo) tryIt(ctx context.Context) error {
 	}
 	d.begin("Try it yourself", `The first decrypt prints the data key of row 1. The second claims to be row 2, and is refused. Where rowseal is
 		not installed, "go run ./cmd/rowseal" in the checkout does the same.`)
-	keys := "ROWSEAL_LOCAL_KEYS=" + shellQuote(filepath.Join(dir, "keys"))
-	decrypt := keys + ` rowseal decrypt --key-id local/demo --base64 "$wrapped" --context model_name=User --context model_id=`
+	rowseal, id := d.master.command(dir)
+	decrypt := rowseal + " decrypt --key-id " + id + ` --base64 "$wrapped" --context model_name=User --context model_id=`
 	d.show("wrapped=%s", rows[0].EncryptedKMSKey.Wrapped())
-	d.show("%s rowseal keys check local/demo", keys)
+	d.show("%s keys check %s", rowseal, id)
 	d.show("%s1", decrypt)
 	d.show("%s2", decrypt)
 	d.show("rm -r %s    # when you have seen enough", shellQuote(dir))

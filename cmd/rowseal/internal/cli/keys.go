@@ -20,9 +20,11 @@ func newKeys() *cobra.Command {
 	return group("keys", "Manage local keys, and tell what a key id can do",
 		`Manage local keys, and tell what a key id can do.
 
-A local key has the id local/NAME and is a file NAME.json in the directory $ROWSEAL_LOCAL_KEYS, or else in rowseal/keys
-of the user's configuration directory (~/.config on Linux). It is meant for development, tests and single machines:
-whoever can read the file can open everything that the key wraps, and without the file nobody can. Back it up.
+`+keyIDs+`
+
+A local key is a file NAME.json in the directory $ROWSEAL_LOCAL_KEYS, or else in rowseal/keys of the user's
+configuration directory (~/.config on Linux). It is meant for development, tests and single machines: whoever can read
+the file can open everything that the key wraps, and without the file nobody can. Back it up.
 
 Commands that change a key take NAME or local/NAME.`,
 		newKeysCreate(), newKeysRotate(), newKeysList(), newKeysDisable(), newKeysEnable(), newKeysCheck())

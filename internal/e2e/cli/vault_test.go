@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rowseal/rowseal/internal/e2e/vaulttest"
+)
+
+const vaultKey = "vault/my-key"
+
+// vault is a server with a derived key, to which rights are given as rowseal policy says.
+type vault struct{ *vaulttest.Server }
+
+func eachVault(t *testing.T, test func(t *testing.T, v vault)) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		s.Key(t, "my-key", true)
+		test(t, vault{s})
+	})
+}
+
+// with returns a shell whose token has these rights, by policies of the names that rowseal policy proposes.
+func (v vault) with(t *testing.T, rights ...string) shell {
+	t.Helper()
+	var policies []string
+	for _, right := range rights {
+		policies = append(policies, v.grant(t, right))
+	}
+	made := v.Write(t, "auth/token/create", map[string]any{"policies": policies, "period": "24h"})
+	return newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN="+made.Auth.ClientToken)
+}
+
+var writePolicy = regexp.MustCompile(`(?m)^#   (rowseal policy .*) \| vault policy write (\S+) -$`)
+
+// grant writes the policy as it is printed, comments included, and returns its name.
+func (v vault) grant(t *testing.T, right string) string {
+	t.Helper()
+	text := newShell(t).rowseal(t, "policy", "--key-id", vaultKey, "--"+right).ok(t)
+	command := writePolicy.FindStringSubmatch(text)
+	if command == nil || command[1] != "rowseal policy --key-id "+vaultKey+" --"+right {
+		t.Fatalf("the policy does not say how to write it:\n%s", text)
+	}
+	if err := v.Root.Sys().PutPolicy(command[2], text); err != nil {
+		t.Fatal(err)
+	}
+	return command[2]
+}
+
+func TestKeysCheckTellsTheRightsOfAToken(t *testing.T) {
+	eachVault(t, func(t *testing.T, v vault) {
+		v.Key(t, "underived", false)
+		before := v.Keys(t)
+		const claimed = "yes: not tried, but what the service says of itself"
+		for _, tc := range []struct {
+			rights              []string
+			code                int
+			seal, open, context string
+		}{
+			{[]string{"seal", "open"}, 0, "yes", "yes", "yes"},
+			{[]string{"seal"}, 0, "yes", "no: ", "unknown: not tried, as the key cannot open"},
+			{[]string{"open"}, 0, "no: ", "yes: tried with a made-up ciphertext", claimed},
+			{[]string{"rotate"}, 1, "no: ", "no: ", claimed},
+		} {
+			v.with(t, tc.rights...).rowseal(t, "keys", "check", vaultKey).expect(t, tc.code, tc.seal, tc.open, tc.context)
+		}
+
+		root := newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN="+v.Root.Token())
+		root.rowseal(t, "keys", "check", "vault/underived").expect(t, 1, "no: transit/encrypt/underived: this key is not derived", "unknown", "unknown")
+		root.rowseal(t, "keys", "check", "vault/uzers").expect(t, 1, "no: ", "unknown", "unknown")
+		root.rowseal(t, "keys", "check", "vault/nowhere/my-key").expect(t, 1, "no: ", "unknown", "unknown")
+		newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN=hvs.revoked").rowseal(t, "keys", "check", vaultKey).expect(t, 1, "no: ", "no: ", claimed)
+		if after := v.Keys(t); !slices.Equal(before, after) {
+			t.Errorf("the server had the keys %q and has %q", before, after)
+		}
+	})
+}
+
+func TestWhatASealerEncryptsOnlyAnOpenerDecrypts(t *testing.T) {
+	eachVault(t, func(t *testing.T, v vault) {
+		sealer, opener := v.with(t, "seal"), v.with(t, "open")
+		row := []string{"--key-id", vaultKey, "--context", "model_id=1"}
+		encrypt, decrypt := append([]string{"encrypt"}, row...), append([]string{"decrypt"}, row...)
+		sealed := strings.TrimSpace(sealer.rowseal(t, append(encrypt, "hello")...).ok(t))
+		if got := opener.rowseal(t, append(decrypt, sealed)...).ok(t); got != "hello" {
+			t.Errorf("got %q", got)
+		}
+		sealer.rowseal(t, append(decrypt, sealed)...).fails(t, "error: decrypt with vault/my-key: ", "access denied")
+		opener.rowseal(t, append(encrypt, "hello")...).fails(t, "error: encrypt with vault/my-key: ", "access denied")
+		opener.rowseal(t, "decrypt", "--key-id", vaultKey, "--context", "model_id=2", sealed).fails(t, "decryption failed")
+		sealer.rowseal(t, "encrypt", "--key-id", vaultKey, "hello").fails(t, "context")
+	})
+}
+
+// demoLog has no call but those that the page shows, and none of a key's trial before.
+const demoLog = `
+    call     requests  rows                               result
+    encrypt         1  User 1, User 2, User 3             ok
+    decrypt         1  User 1, User 2, User 3             ok
+    decrypt         1  User 1, User 2, User 3, User 66    User 66 refused
+    encrypt         1  User 2                             ok
+    rewrap          1  User 1, User 2, User 3             ok
+
+10.`
+
+func TestDemoWithAKeyOfVault(t *testing.T) {
+	eachVault(t, func(t *testing.T, v vault) {
+		sh := v.with(t, "seal", "open", "rotate")
+		before := v.Keys(t)
+		page := sh.rowseal(t, "demo", "--key-id", vaultKey).ok(t)
+		contains(t, page,
+			"\n    key    vault/my-key\n",
+			"\n    encrypted_kms_key   v1:dmF1bHQ6djE6", // vault:v1:
+			"\n    -> encrypt: 3 data keys, 1 request\n",
+			"\n    -> decrypt: 3 data keys, 1 request\n",
+			"\n    refused: rowseal: users \"66\" encrypted_kms_key (version 1): kms: decrypt with vault/my-key:\n    decryption failed\n",
+			"\n    -> rewrap: 3 data keys, 1 request\n",
+			"\n    vault write -f transit/keys/my-key/rotate\n",
+			"\n    vault policy delete my-key-open\n",
+			"\n    rowseal policy --key-id vault/my-key --open | vault policy write my-key-open -\n",
+			demoLog,
+		)
+		if _, err := os.Stat(filepath.Join(sh.dir, "rowseal-demo", "keys")); !os.IsNotExist(err) {
+			t.Errorf("the demo made a local key: %v", err)
+		}
+		if after := v.Keys(t); !slices.Equal(before, after) {
+			t.Errorf("the server had the keys %q and has %q", before, after)
+		}
+		v.expectSwitch(t, sh, tried(t, page))
+	})
+}
+
+// tried returns the commands at the page's end.
+func tried(t *testing.T, page string) string {
+	t.Helper()
+	_, end, ok := strings.Cut(page, "10. Try it yourself\n")
+	if !ok {
+		t.Fatalf("no commands in\n%s", page)
+	}
+	var commands strings.Builder
+	for line := range strings.Lines(end) {
+		if command, ok := strings.CutPrefix(line, "    "); ok && !strings.HasPrefix(command, "rm ") {
+			commands.WriteString(command)
+		}
+	}
+	return commands.String()
+}
+
+// expectSwitch runs what the page proposes: before the switch, after it, after it is undone, and after a rotation.
+func (v vault) expectSwitch(t *testing.T, sh shell, commands string) {
+	t.Helper()
+	works := func(when string) {
+		r := sh.run(t, "sh", "-c", commands)
+		if !regexp.MustCompile(`(?m)^open +yes$`).MatchString(r.stdout) || !regexp.MustCompile(`\n[A-Za-z0-9+/]{43}=\n$`).MatchString(r.stdout) {
+			t.Errorf("%s, the first decrypt shows no data key:\n%s%s", when, r.stdout, r.stderr)
+		}
+		if r.code != 1 || strings.Count(r.stderr, "error:") != 1 || !strings.Contains(r.stderr, "decryption failed") {
+			t.Errorf("%s, the second decrypt is not refused: exit code %d, %s", when, r.code, r.stderr)
+		}
+	}
+	works("at first")
+	if err := v.Root.Sys().DeletePolicy("my-key-open"); err != nil {
+		t.Fatal(err)
+	}
+	r := sh.run(t, "sh", "-c", commands)
+	if strings.Count(r.stderr, "access denied") != 2 || regexp.MustCompile(`(?m)^[A-Za-z0-9+/]{43}=$`).MatchString(r.stdout) {
+		t.Errorf("switched off, it opens:\n%s%s", r.stdout, r.stderr)
+	}
+	v.grant(t, "open")
+	works("switched on again")
+	v.Rotate(t, "my-key")
+	works("with a new version of the key")
+}
+
+func TestDemoShowsThatTheRightToRewrapIsMissing(t *testing.T) {
+	eachVault(t, func(t *testing.T, v vault) {
+		page := v.with(t, "seal", "open").rowseal(t, "demo", "--key-id", vaultKey).ok(t)
+		_, rotation, _ := strings.Cut(page, "7. A new version of the master key\n")
+		rotation, _, ended := strings.Cut(rotation, "8. The switch\n")
+		if !ended || strings.Contains(rotation, "row 1, after") {
+			t.Errorf("got %s", rotation)
+		}
+		contains(t, rotation, "\n    refused: ", "rowseal policy --key-id vault/my-key --rotate", "vault write -f")
+	})
+}
+
+func TestDemoTellsThatAKeyIsNotFitBeforeAnythingIsMade(t *testing.T) {
+	eachVault(t, func(t *testing.T, v vault) {
+		for _, right := range []string{"seal", "open", "rotate"} {
+			sh := v.with(t, right)
+			sh.rowseal(t, "demo", "--key-id", vaultKey).fails(t, "vault/my-key", "access denied")
+			if made, err := os.ReadDir(sh.dir); err != nil || len(made) > 0 {
+				t.Errorf("with the right to %s alone, the demo leaves %v, %v", right, made, err)
+			}
+		}
+	})
+}

@@ -38,8 +38,8 @@ func withCounter(ctx context.Context, count func(context.Context) error) context
 }
 
 // CountRequest is for services: it counts a further request of a call, for which a Service that needs more than one
-// calls it with the ctx that it got. It waits where the Key has a rate; an error, such as ErrBudget, is the result of
-// the items that the request was for, and the request is then not made.
+// calls it with the ctx that it got. Where the Key has a rate, later calls wait the longer. An error, such as ErrBudget, is
+// the result of the items that the request was for, and the request is then not made.
 func CountRequest(ctx context.Context) error {
 	if count, ok := ctx.Value(counterKey{}).(func(context.Context) error); ok {
 		return count(ctx)

@@ -168,10 +168,14 @@ func (c *call[I, P]) request(ctx context.Context, slice []int) {
 }
 
 func (c *call[I, P]) send(ctx context.Context, items []I) ([]Result, error) {
-	if err := c.count(ctx); err != nil {
+	if err := mayRequest(ctx); err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(withCounter(ctx, c.count), c.opts.Timeout)
+	if err := c.limiter.wait(ctx); err != nil {
+		return nil, err
+	}
+	c.requests.Add(1)
+	limited, cancel := context.WithTimeout(withCounter(ctx, c.countFurther), c.opts.Timeout)
 	defer cancel()
 	results := c.service(limited, items)
 	if limited.Err() != nil && ctx.Err() == nil {
@@ -180,17 +184,23 @@ func (c *call[I, P]) send(ctx context.Context, items []I) ([]Result, error) {
 	return results, nil
 }
 
-// count is called before each request.
-func (c *call[I, P]) count(ctx context.Context) error {
+// mayRequest takes a request from the ctx's budget.
+func mayRequest(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if !budgetOf(ctx).take() {
 		return ErrBudget
 	}
-	if err := c.limiter.wait(ctx); err != nil {
+	return nil
+}
+
+// countFurther lets a further request go at once, lest it wait within the time limit of the first.
+func (c *call[I, P]) countFurther(ctx context.Context) error {
+	if err := mayRequest(ctx); err != nil {
 		return err
 	}
+	c.limiter.skip()
 	c.requests.Add(1)
 	return nil
 }

@@ -312,6 +312,12 @@ func TestRewrapFromOtherKeys(t *testing.T) {
 	if r := key.RewrapBatch(t.Context(), items[:1])[0]; !errors.Is(r.Err, kms.ErrInvalidRequest) {
 		t.Errorf("from a closed key: %v", r.Err)
 	}
+	far.Reset()
+	items[1].From = farKey
+	key.Close()
+	if r := key.RewrapBatch(t.Context(), items[1:2])[0]; !errors.Is(r.Err, kms.ErrInvalidRequest) || far.Requests() != 0 {
+		t.Errorf("to a closed key: %v, after %d requests to the old one", r.Err, far.Requests())
+	}
 }
 
 // To move from one key to another takes the right to encrypt with the second, and no right to open with it.

@@ -88,8 +88,9 @@ func (k *Key) String() string { return k.ID() }
 // of *Key: fmt would follow the pointers of a copied Key.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "kms.Key("+k.ID()+")") }
 
-// EncryptOnly returns a Key of the same service that can encrypt and nothing else: Decrypt and Rewrap fail with
-// ErrAccessDenied before any request. It is the same Key at every call.
+// EncryptOnly returns a Key of the same service that can encrypt and nothing else: Decrypt, and Rewrap of its own
+// ciphertexts, fail with ErrAccessDenied before any request. Ciphertexts of another key it takes if that one may decrypt. It
+// is the same Key at every call.
 func (k *Key) EncryptOnly() *Key { return k.sealing }
 
 // Encrypt wraps a plaintext, usually a data key of 32 bytes, for the record that ec names.
@@ -142,6 +143,9 @@ func (k *Key) RewrapBatch(ctx context.Context, items []RewrapItem) []Result {
 func (k *Key) rewrapFrom(ctx context.Context, from *Key, items []RewrapItem) []Result {
 	rewrapper := k.rewrapper(from)
 	here, there := splitRewrap(items, rewrapper, k.Info().Rewrap)
+	if k.closed.Load() { // run refuses all of them
+		here, there = nil, append(here, there...)
+	}
 	results := make([]Result, len(items))
 	if len(there) > 0 {
 		rewrap := func(ctx context.Context, items []RewrapItem) []Result { return rewrapper.Rewrap(ctx, items) }

@@ -22,23 +22,51 @@ func newLimiter(perSecond float64) *limiter {
 	return &limiter{interval: time.Duration(float64(time.Second) / perSecond)}
 }
 
+// wait takes the next moment and waits for it. One that the ctx does not live to see is not taken.
 func (l *limiter) wait(ctx context.Context) error {
 	if l == nil {
 		return ctx.Err()
 	}
-	return sleep(ctx, l.reserve(time.Now()))
+	deadline, ok := ctx.Deadline()
+	d := l.reserve(time.Now(), deadline, ok)
+	if d < 0 {
+		return context.DeadlineExceeded
+	}
+	err := sleep(ctx, d)
+	if err != nil {
+		l.giveBack()
+	}
+	return err
 }
 
-// reserve takes the next moment and returns how far from now it lies.
-func (l *limiter) reserve(now time.Time) time.Duration {
+// skip takes the next moment without waiting for it: later requests wait the longer.
+func (l *limiter) skip() {
+	if l != nil {
+		l.reserve(time.Now(), time.Time{}, false)
+	}
+}
+
+// reserve takes the next moment and returns how far from now it lies, or a negative duration if it is not before the
+// deadline.
+func (l *limiter) reserve(now, deadline time.Time, limited bool) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.next.Before(now) {
-		l.next = now
+	next := l.next
+	if next.Before(now) {
+		next = now
 	}
-	d := l.next.Sub(now)
-	l.next = l.next.Add(l.interval)
-	return d
+	if limited && !next.Before(deadline) {
+		return -1
+	}
+	l.next = next.Add(l.interval)
+	return next.Sub(now)
+}
+
+// giveBack returns a moment that was not used.
+func (l *limiter) giveBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = l.next.Add(-l.interval)
 }
 
 // backoff is how long to wait before a throttled request's next attempt: full jitter over a window that doubles from

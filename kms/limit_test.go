@@ -1,7 +1,10 @@
 package kms
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -19,10 +22,36 @@ func TestLimiterSpacesRequestsEvenlyAndSavesNothingUp(t *testing.T) {
 		{ms(1100), ms(100)},
 		{ms(900), ms(400)}, // a clock that went back
 	} {
-		if got := l.reserve(start.Add(test.at)); got != test.want {
+		if got := l.reserve(start.Add(test.at), time.Time{}, false); got != test.want {
 			t.Errorf("reservation %d at %v waits %v, want %v", i, test.at, got, test.want)
 		}
 	}
+}
+
+// Calls that are given up must not keep later ones waiting.
+func TestMomentsThatNobodyUsesAreFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(1)
+		l.wait(t.Context())
+		for range 100 { // the deadline comes first
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := l.wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		for range 100 { // cancelled while they wait
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Millisecond, cancel)
+			if err := l.wait(ctx); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		if err := l.wait(t.Context()); err != nil || time.Since(start) > time.Second {
+			t.Errorf("waited %v, %v", time.Since(start), err)
+		}
+	})
 }
 
 func TestNoRateIsNoLimiter(t *testing.T) {

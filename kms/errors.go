@@ -3,7 +3,6 @@ package kms
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/rowseal/rowseal/internal/errs"
 )
@@ -44,17 +43,3 @@ func (e *Error) Error() string { return fmt.Sprintf("kms: %s with %s: %v", e.Op,
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
-
-// RetryAfter is an error of a service that has said how long to wait before the next attempt. Key waits so long before it
-// tries a throttled or unavailable request again; if that is more than 10 seconds, or more than the ctx has left, it does
-// not try again.
-type RetryAfter struct {
-	Err  error
-	Wait time.Duration
-}
-
-// Error tells Err and the wait.
-func (e *RetryAfter) Error() string { return fmt.Sprintf("%v (retry after %v)", e.Err, e.Wait) }
-
-// Unwrap returns Err.
-func (e *RetryAfter) Unwrap() error { return e.Err }

@@ -330,17 +330,27 @@ func TestRewrapFromAnotherKeyNeedsNoRightToOpenWithTheNewOne(t *testing.T) {
 	}
 }
 
-// checking is a service that knows its own ciphertexts by their form.
-type checking struct{ *kmstest.Fake }
+// checking is a service with a way of its own.
+type checking struct {
+	*kmstest.Fake
+	asked *kms.Item
+}
 
-func (checking) MadeUpCiphertext() []byte { return []byte("made up") }
+func (c checking) CheckDecrypt(_ context.Context, it kms.Item) error {
+	*c.asked = it
+	return kms.ErrKeyDisabled
+}
 
 func TestCheckDecryptTellsTheRightFromTheCiphertext(t *testing.T) {
-	var sent []byte
-	fake := &kmstest.Fake{Fault: func(_ kmstest.Request, it kms.Item) error { sent = it.Data; return nil }}
-	key := kms.NewKey(checking{fake}, nil)
-	if err := key.CheckDecrypt(t.Context(), user(1)); err != nil || string(sent) != "made up" {
-		t.Errorf("%v for %q", err, sent)
+	fake := kmstest.NewFake()
+	var events []kms.Event
+	observer := kms.ObserverFunc(func(_ context.Context, e kms.Event) { events = append(events, e) })
+	key := kms.NewKey(fake, &kms.KeyOptions{Observers: []kms.Observer{observer}})
+	if err := key.CheckDecrypt(t.Context(), user(1)); err != nil {
+		t.Error(err)
+	}
+	if len(events) != 1 || events[0].Op != kms.OpDecrypt || events[0].Requests != 1 || events[0].Contexts[0]["model_id"] != user(1)["model_id"] {
+		t.Errorf("observed %+v", events)
 	}
 	for _, refusal := range []error{kms.ErrAccessDenied, kms.ErrInvalidRequest, kms.ErrKeyNotFound} {
 		fake.Fault = func(kmstest.Request, kms.Item) error { return refusal }
@@ -348,11 +358,15 @@ func TestCheckDecryptTellsTheRightFromTheCiphertext(t *testing.T) {
 			t.Errorf("%v, want %v", err, refusal)
 		}
 	}
-	if err := key.EncryptOnly().CheckDecrypt(t.Context(), user(1)); !errors.Is(err, kms.ErrAccessDenied) {
-		t.Errorf("encrypt only: %v", err)
+	fake.Reset()
+	if err := key.EncryptOnly().CheckDecrypt(t.Context(), user(1)); !errors.Is(err, kms.ErrAccessDenied) || fake.Requests() > 0 {
+		t.Errorf("encrypt only: %v after %d requests", err, fake.Requests())
 	}
-	if err := kms.NewKey(kmstest.NewFake(), nil).CheckDecrypt(t.Context(), nil); err != nil {
-		t.Errorf("a service without forms: %v", err)
+
+	var asked kms.Item
+	err := kms.NewKey(checking{kmstest.NewFake(), &asked}, nil).CheckDecrypt(t.Context(), user(1))
+	if !errors.Is(err, kms.ErrKeyDisabled) || asked.Context["model_id"] != user(1)["model_id"] || asked.Data != nil {
+		t.Errorf("a service with a way of its own: %v for %v", err, asked)
 	}
 }
 

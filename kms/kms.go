@@ -209,19 +209,30 @@ func (k *Key) rewrapHere(ctx context.Context, from *Key, items []RewrapItem) []R
 	return results
 }
 
-// CheckDecrypt tells whether this key may decrypt, where no ciphertext of it is at hand: it asks the service to open one
-// that nobody made. nil: the service refused the ciphertext and not the caller.
+// CheckDecrypt tells whether this key may decrypt, where no ciphertext of it is at hand: as a rule it asks the service to
+// open one that nobody made. nil: the service refused the ciphertext and not the caller.
 func (k *Key) CheckDecrypt(ctx context.Context, ec Context) error {
-	ciphertext := make([]byte, 64)
-	rand.Read(ciphertext)
-	if f, ok := k.service.(CiphertextForm); ok {
-		ciphertext = f.MadeUpCiphertext()
+	check := k.openMadeUp
+	if c, ok := k.service.(DecryptChecker); ok {
+		check = c.CheckDecrypt
 	}
-	_, err := k.Decrypt(ctx, ciphertext, ec)
-	if errors.Is(err, ErrDecryptionFailed) {
+	asked := func(ctx context.Context, items []Item) []Result {
+		return []Result{{Ref: items[0].Ref, Err: check(ctx, items[0])}}
+	}
+	return run(ctx, k, OpDecrypt, []Item{{Context: ec}}, asked)[0].Err
+}
+
+func (k *Key) openMadeUp(ctx context.Context, it Item) error {
+	it.Data = make([]byte, 64)
+	rand.Read(it.Data)
+	results := k.service.Decrypt(ctx, []Item{it})
+	if len(results) != 1 {
+		return ErrWrongAnswer
+	}
+	if errors.Is(results[0].Err, ErrDecryptionFailed) {
 		return nil
 	}
-	return err
+	return results[0].Err
 }
 
 // pick returns the elements at the given indexes; scatter puts results back there.

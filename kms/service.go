@@ -16,7 +16,7 @@ import (
 // ErrInvalidRequest. An error of ctx is passed on. They do not retry: Key does, and waits as long as a RetryAfter says. A
 // call of a method is one request to the service; before any further one that it needs, a Service calls CountRequest.
 //
-// A Service may also be a Rewrapper, a CrossRewrapper, a CiphertextForm and an io.Closer whose Close can be called twice.
+// A Service may also be a Rewrapper, a CrossRewrapper, a DecryptChecker and an io.Closer whose Close can be called twice.
 type Service interface {
 	Encrypt(ctx context.Context, items []Item) []Result
 	Decrypt(ctx context.Context, items []Item) []Result
@@ -31,16 +31,16 @@ type Rewrapper interface {
 
 // CrossRewrapper is a Service whose server wraps ciphertexts of other keys anew under its own: AWS ReEncrypt.
 type CrossRewrapper interface {
-	// RewrapFrom returns what does that for ciphertexts of another service's key, as far as Info().Rewrap says, or nil if
-	// the server cannot.
+	// RewrapFrom returns the Rewrapper for ciphertexts that another service has made, or nil if this one's server cannot
+	// rewrap those. Info().Rewrap holds for it too.
 	RewrapFrom(from Service) Rewrapper
 }
 
-// CiphertextForm is a Service that asks its server only about ciphertexts of a certain form. Without it, any bytes go
-// there.
-type CiphertextForm interface {
-	// MadeUpCiphertext returns a ciphertext of that form that opens under no key.
-	MadeUpCiphertext() []byte
+// DecryptChecker is a Service that has a way of its own to tell whether the caller may decrypt: one that refuses garbage
+// before it asks its server, or whose server looks at the ciphertext before it looks at the caller. The item has a context and
+// no Data. See Key.CheckDecrypt.
+type DecryptChecker interface {
+	CheckDecrypt(ctx context.Context, item Item) error // nil: it may
 }
 
 // Info tells what a service can do.

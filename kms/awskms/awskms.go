@@ -35,6 +35,10 @@
 //	decrypt    kms:Decrypt
 //	rewrap     kms:ReEncryptFrom on the old key, kms:ReEncryptTo on the new one; not kms:Decrypt
 //
+// Who may only rewrap reads nothing, but can move a data key to another context, and to any key on which it has
+// kms:ReEncryptTo: so never give it kms:Decrypt on the new key, or kms:ReEncryptTo on any other. A policy for an alias must
+// name the account. See docs/permissions.md.
+//
 // # Ciphertexts and contexts
 //
 // A plaintext has 1 to 4,096 bytes; others are refused without a request. A ciphertext is AWS's own binary form; around 32
@@ -55,6 +59,7 @@ package awskms
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
 
@@ -88,6 +93,12 @@ type Options struct {
 func (o Options) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "awskms.Options(client: %t, region: %q, allowed keys: %q)", o.Client != nil, o.Region, o.AllowedKeys)
 }
+
+// LogValue implements slog.LogValuer.
+func (o Options) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON and the like.
+func (o Options) MarshalText() ([]byte, error) { return fmt.Append(nil, o), nil }
 
 // New returns the service of one key, for kms.NewKey; kms.Open does both without Options. opts may be nil. It makes no
 // request. An id of another form, an unknown region or contradictory options are kms.ErrInvalidRequest.

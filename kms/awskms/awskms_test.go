@@ -126,7 +126,7 @@ func TestAConfigurationThatCannotBeUsedIsNamed(t *testing.T) {
 		says string
 	}{
 		"profile":     {map[string]string{"AWS_PROFILE": "staging"}, `"staging"`},
-		"certificate": {map[string]string{"AWS_CA_BUNDLE": missing}, missing},
+		"certificate": {map[string]string{"AWS_CA_BUNDLE": missing}, "AWS_CA_BUNDLE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			isolate(t, test.env)
@@ -134,6 +134,52 @@ func TestAConfigurationThatCannotBeUsedIsNamed(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Some people set a variable to a secret where the name of its file, or a URL, belongs.
+func TestSecretsInPlaceOfTheirFilesNameAreNotPrinted(t *testing.T) {
+	const secret = "secret-content"
+	const pem = "-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----\n"
+	long := strings.Repeat(secret, 1000)
+	for variable, values := range map[string][]string{
+		"AWS_CA_BUNDLE":                          {pem, long},
+		"AWS_CONFIG_FILE":                        {"[default]\naws_secret_access_key = " + secret, long},
+		"AWS_SHARED_CREDENTIALS_FILE":            {"[default]\naws_secret_access_key = " + secret, long},
+		"AWS_WEB_IDENTITY_TOKEN_FILE":            {secret, long},
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": {secret, long},
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN":      {secret + "\nX-Other: header"},
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI":     {"http://me:" + secret + "@192.0.2.1/", secret},
+		"AWS_ENDPOINT_URL":                       {"http://me:" + secret + "@127.0.0.1:1", secret},
+		"AWS_ENDPOINT_URL_KMS":                   {"http://me:" + secret + "@127.0.0.1:1", secret},
+		"AWS_ENDPOINT_URL_STS":                   {"http://me:" + secret + "@127.0.0.1:1", secret},
+		"AWS_RETRY_MODE":                         {secret},
+	} {
+		for _, value := range values {
+			env := map[string]string{variable: value, "AWS_MAX_ATTEMPTS": "1"}
+			switch {
+			case strings.HasPrefix(variable, "AWS_CONTAINER_AUTHORIZATION"):
+				env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1"
+			case variable == "AWS_WEB_IDENTITY_TOKEN_FILE", variable == "AWS_ENDPOINT_URL_STS":
+				env["AWS_ROLE_ARN"] = "arn:aws:iam::111122223333:role/app"
+			}
+			if variable == "AWS_ENDPOINT_URL_STS" {
+				env["AWS_WEB_IDENTITY_TOKEN_FILE"] = filepath.Join(t.TempDir(), "token")
+				if err := os.WriteFile(env["AWS_WEB_IDENTITY_TOKEN_FILE"], []byte(secret), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Run(variable, func(t *testing.T) {
+				isolate(t, env)
+				s, err := awskms.New(arn, nil)
+				if err == nil {
+					err = encrypt(t, s).Err
+				}
+				if err == nil || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
 	}
 }
 
@@ -293,6 +339,7 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 			"AWS_ENDPOINT_URL_STS": serve(t, answer(status, body)).URL,
 		}
 	}
+	agent := map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
 	away := sts(200, "")
 	away["AWS_ENDPOINT_URL_STS"] = "http://127.0.0.1:1"
 	for name, test := range map[string]struct {
@@ -300,14 +347,15 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 		want error
 		says string
 	}{
-		"none":                  {nil, kms.ErrAccessDenied, "set AWS_ACCESS_KEY_ID"},
-		"a role that is denied": {sts(403, "AccessDenied"), kms.ErrAccessDenied, "STS AssumeRoleWithWebIdentity: AccessDenied"},
-		"an expired identity":   {sts(400, "ExpiredTokenException"), kms.ErrAccessDenied, "ExpiredTokenException"},
-		"STS throttles":         {sts(400, "Throttling"), kms.ErrThrottled, "STS"},
-		"STS fails":             {sts(500, "InternalFailure"), kms.ErrUnavailable, "STS"},
-		"STS is away":           {away, kms.ErrUnavailable, "connection refused"},
-		"a process that prints": {process(t, "echo "+secret), kms.ErrAccessDenied, "no credentials"},
-		"a process that fails":  {process(t, "exit 3"), kms.ErrAccessDenied, "no credentials"},
+		"none":                        {nil, kms.ErrAccessDenied, "set AWS_ACCESS_KEY_ID"},
+		"a role that is denied":       {sts(403, "AccessDenied"), kms.ErrAccessDenied, "STS AssumeRoleWithWebIdentity: AccessDenied"},
+		"an expired identity":         {sts(400, "ExpiredTokenException"), kms.ErrAccessDenied, "ExpiredTokenException"},
+		"STS throttles":               {sts(400, "Throttling"), kms.ErrThrottled, "STS"},
+		"STS fails":                   {sts(500, "InternalFailure"), kms.ErrUnavailable, "STS"},
+		"STS is away":                 {away, kms.ErrUnavailable, "connection refused"},
+		"a container's agent is away": {agent, kms.ErrUnavailable, "connection refused"},
+		"a process that prints":       {process(t, "echo "+secret), kms.ErrAccessDenied, "no credentials"},
+		"a process that fails":        {process(t, "exit 3"), kms.ErrAccessDenied, "no credentials"},
 		"a file that makes no sense": {file(t, "[profile staging]\nrole_arn = "+secret+"\ncredential_source = "+secret),
 			kms.ErrInvalidRequest, "configuration"},
 	} {

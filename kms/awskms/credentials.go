@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 
@@ -69,7 +70,8 @@ func (e *credentialsError) Error() string { return "no credentials" }
 const findCredentials = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine; " +
 	"\"aws sts get-caller-identity\" must work"
 
-// translate tells which source failed and how. It keeps no message: a credential process's has what the process printed.
+// translate tells which source failed and how. It keeps no message: a credential process's has what the process printed. Who
+// cannot be asked has denied nothing, but for ec2imds: that source comes last, and answers on EC2 alone.
 func (e *credentialsError) translate(ctx context.Context) error {
 	var api smithy.APIError
 	var request *smithy.OperationError // to STS, SSO, or the machine's metadata
@@ -86,9 +88,11 @@ func (e *credentialsError) translate(ctx context.Context) error {
 		return fmt.Errorf("awskms: no credentials: %s %s: %s: %w", request.Service(), request.Operation(), api.ErrorCode(), is)
 	case ctx.Err() != nil:
 		return fmt.Errorf("awskms: %w", ctx.Err())
-	case isRequest && request.Service() != "ec2imds": // that one comes last, and answers on EC2 alone
+	case isRequest && request.Service() != "ec2imds":
 		return fmt.Errorf("awskms: no credentials: %s %s: %s: %w",
 			request.Service(), request.Operation(), transportText(e.cause), kms.ErrUnavailable)
+	case !isRequest && errors.As(e.cause, new(net.Error)): // a container's or pod's agent
+		return fmt.Errorf("awskms: no credentials: the server that hands them out: %s: %w", transportText(e.cause), kms.ErrUnavailable)
 	default:
 		return fmt.Errorf("awskms: no credentials: %s: %w", findCredentials, kms.ErrAccessDenied)
 	}

@@ -9,10 +9,9 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
@@ -36,7 +35,7 @@ type rule struct {
 var rules = []rule{
 	{is: kms.ErrDecryptionFailed, codes: []string{
 		"InvalidCiphertextException", "IncorrectKeyException",
-		"DryRunOperationException", // the answer to askForTheRight: the caller may decrypt, and nothing opens what it sent
+		"DryRunOperationException", // the answer to CheckDecrypt: the caller may decrypt, and nothing opens what it sent
 	}},
 	{is: kms.ErrAccessDenied, told: true, codes: []string{
 		"AccessDeniedException", "AccessDenied", "NotAuthorized", "OptInRequired",
@@ -99,7 +98,9 @@ var errAnotherKey = fmt.Errorf("awskms: the answer is empty or by another key th
 
 // serviceError turns an error of the SDK into one of ours. The SDK's own is not wrapped: it holds the request, with its
 // signature, token and plaintext.
-func serviceError(ctx context.Context, err error) error {
+//
+// sent tells what the request held, which no message may repeat.
+func serviceError(ctx context.Context, err error, sent func() []string) error {
 	var credentials *credentialsError
 	var api smithy.APIError
 	status, header := answerOf(err)
@@ -107,28 +108,28 @@ func serviceError(ctx context.Context, err error) error {
 	case errors.As(err, &credentials):
 		return credentials.translate(ctx)
 	case errors.As(err, &api):
-		return patient(header, apiError(api, status, header))
+		return kms.WithRetryAfter(apiError(api, status, header, sent), header.Get("Retry-After"))
 	case ctx.Err() != nil:
 		return fmt.Errorf("awskms: %w", ctx.Err())
 	case status/100 == 2:
 		return fmt.Errorf("awskms: the answer is not as AWS KMS answers, or ends too early; check the endpoint: %w",
 			kms.ErrUnavailable)
 	case status != 0:
-		return patient(header, fmt.Errorf("awskms: HTTP status %d, and not as AWS KMS answers; check the endpoint: %w",
-			status, ruleOf("", status).is))
+		err := fmt.Errorf("awskms: HTTP status %d, and not as AWS KMS answers; check the endpoint: %w", status, ruleOf("", status).is)
+		return kms.WithRetryAfter(err, header.Get("Retry-After"))
 	default:
 		return fmt.Errorf("awskms: %s: %w", transportText(err), kms.ErrUnavailable)
 	}
 }
 
-func apiError(api smithy.APIError, status int, header http.Header) error {
+func apiError(api smithy.APIError, status int, header http.Header, sent func() []string) error {
 	r := ruleOf(api.ErrorCode(), status)
 	if r.is == kms.ErrDecryptionFailed {
 		return r.is
 	}
 	text := api.ErrorCode()
-	if r.told && api.ErrorMessage() != "" {
-		text += ": " + strings.TrimSuffix(api.ErrorMessage(), ".")
+	if message := api.ErrorMessage(); r.told && message != "" && !signature.MatchString(message) {
+		text += ": " + kms.WithoutEchoes(strings.TrimSuffix(message, "."), sent()...)
 	}
 	if r.hint != "" {
 		text += "; " + r.hint
@@ -139,6 +140,9 @@ func apiError(api smithy.APIError, status int, header http.Header) error {
 	return fmt.Errorf("awskms: %s: %w", text, r.is)
 }
 
+// signature finds the parts of a signed request (https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html).
+var signature = regexp.MustCompile(`(?i)\b(Signature|Credential|SignedHeaders)=`)
+
 // answerOf returns the HTTP status of an answer, and 0 if there was none.
 func answerOf(err error) (status int, header http.Header) {
 	var r *smithyhttp.ResponseError
@@ -146,21 +150,6 @@ func answerOf(err error) (status int, header http.Header) {
 		return r.Response.StatusCode, r.Response.Header
 	}
 	return 0, nil
-}
-
-// patient adds what the answer says of a next attempt (RFC 9110 §10.2.3).
-func patient(header http.Header, err error) error {
-	if !errors.Is(err, kms.ErrThrottled) && !errors.Is(err, kms.ErrUnavailable) {
-		return err
-	}
-	value := header.Get("Retry-After")
-	if seconds, e := strconv.ParseUint(value, 10, 31); e == nil {
-		return &kms.RetryAfter{Err: err, Wait: time.Duration(seconds) * time.Second}
-	}
-	if date, e := http.ParseTime(value); e == nil {
-		return &kms.RetryAfter{Err: err, Wait: max(0, time.Until(date))}
-	}
-	return err
 }
 
 // transportText tells why there was no answer, in texts that are known to hold neither the request nor the URL of a proxy.
@@ -187,7 +176,8 @@ func transportText(err error) string {
 	}
 }
 
-// configError keeps to names: the SDK's texts may repeat lines of the files.
+// configError keeps to names: the SDK's texts may repeat lines of the files, and some people put a file's content where its name
+// belongs.
 func configError(err error) error {
 	var profile config.SharedConfigProfileNotExistError
 	var file *fs.PathError
@@ -196,7 +186,7 @@ func configError(err error) error {
 	case errors.As(err, &profile):
 		what = fmt.Sprintf("there is no profile %q", profile.Profile)
 	case errors.As(err, &file):
-		what = file.Error()
+		what = fmt.Sprintf("a file named by AWS_CA_BUNDLE, AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE: %s: %v", file.Op, file.Err)
 	}
 	return fmt.Errorf("awskms: the AWS configuration cannot be used: %s: %w", what, kms.ErrInvalidRequest)
 }

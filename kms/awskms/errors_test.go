@@ -99,14 +99,15 @@ func TestRetryAfterIsKept(t *testing.T) {
 		kept   bool
 	}{
 		{"7", 503, "ServiceUnavailable", 7 * time.Second, 7 * time.Second, true},
-		{"0", 400, "ThrottlingException", 0, 0, true},
+		{"0", 400, "ThrottlingException", 0, 0, false},
 		{"120", 429, "", 2 * time.Minute, 2 * time.Minute, true},
 		{time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 503, "", 50 * time.Minute, time.Hour, true},
-		{time.Unix(1, 0).UTC().Format(http.TimeFormat), 503, "", 0, 0, true},
+		{time.Unix(1, 0).UTC().Format(http.TimeFormat), 503, "", 0, 0, false},
 		{"", 503, "ServiceUnavailable", 0, 0, false},
 		{"-7", 503, "ServiceUnavailable", 0, 0, false},
 		{"soon", 503, "ServiceUnavailable", 0, 0, false},
-		{"99999999999999999999", 503, "ServiceUnavailable", 0, 0, false},
+		{"9999999999", 503, "ServiceUnavailable", time.Hour, 1<<63 - 1, true},
+		{"99999999999999999999", 503, "ServiceUnavailable", time.Hour, 1<<63 - 1, true},
 		{"7", 400, "AccessDeniedException", 0, 0, false},
 	} {
 		t.Run(test.header+" "+test.code, func(t *testing.T) {

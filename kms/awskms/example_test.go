@@ -34,6 +34,6 @@ func ExampleOptions_allowedKeys() {
 	_, err = awskms.New("alias/users", &awskms.Options{Region: "eu-west-1", AllowedKeys: []string{"alias/users-2025"}})
 	fmt.Println(err)
 	// Output:
-	// awskms(alias/users) <nil>
+	// awskms.Service(alias/users) <nil>
 	// awskms: Options.AllowedKeys takes key ARNs (arn:aws:kms:REGION:ACCOUNT:key/ID), not "alias/users-2025": invalid request
 }

@@ -15,13 +15,19 @@ func (s *service) Rewrap(ctx context.Context, items []kms.RewrapItem) []kms.Resu
 }
 
 // RewrapFrom implements kms.CrossRewrapper for keys that this key's client can reach: of any account, in the same region and
-// at the same endpoint. This key's credentials then need the rights to both.
+// at the same endpoint. This key's credentials then need the rights to both. An id without an account names a key of the
+// caller's, so that this client must be the same caller.
 func (s *service) RewrapFrom(from kms.Service) kms.Rewrapper {
 	other, ok := from.(*service)
-	if !ok || other.place() != s.place() {
+	if !ok || other.place() != s.place() || other.id.account == "" && !s.sameCaller(other) {
 		return nil
 	}
 	return reencrypter{from: other, to: s}
+}
+
+// sameCaller: clients that New made have the environment's credentials.
+func (s *service) sameCaller(other *service) bool {
+	return s.client == other.client || s.transport != nil && other.transport != nil
 }
 
 type place struct{ region, endpoint string }
@@ -57,14 +63,14 @@ func (r reencrypter) rewrap(ctx context.Context, it kms.RewrapItem) ([]byte, err
 		return r.rewrapped(out, r.from.id.isRelated, errAnotherKey)
 	}
 	if !isIncorrectKey(err) || len(r.from.allowed) == 0 {
-		return nil, serviceError(ctx, err)
+		return nil, serviceError(ctx, err, r.to.sent(ctx, it.Data, it.Context, it.To))
 	}
 	if err := kms.CountRequest(ctx); err != nil {
 		return nil, err
 	}
 	in.SourceKeyId = nil
 	if out, err = r.to.client.ReEncrypt(ctx, in, once); err != nil {
-		return nil, serviceError(ctx, err)
+		return nil, serviceError(ctx, err, r.to.sent(ctx, it.Data, it.Context, it.To))
 	}
 	return r.rewrapped(out, r.from.isAllowed, kms.ErrDecryptionFailed)
 }

@@ -1,11 +1,15 @@
 package awskms
 
 import (
-	"bytes"
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
@@ -19,7 +23,7 @@ const (
 	maxCiphertext = 6144 // https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 )
 
-// service is a key as kms.Service, kms.Rewrapper, kms.CrossRewrapper and kms.CiphertextForm.
+// service is a key as kms.Service, kms.Rewrapper, kms.CrossRewrapper, kms.DecryptChecker and io.Closer.
 type service struct {
 	id        keyID
 	allowed   map[string]bool // ARNs
@@ -39,8 +43,14 @@ func (s *service) Close() error {
 	return nil
 }
 
-// Format prints the key's id alone: the client has credentials.
-func (s *service) Format(f fmt.State, _ rune) { io.WriteString(f, "awskms("+s.id.text+")") }
+// Format prints the key's id alone, for every verb: the client has credentials.
+func (s *service) Format(f fmt.State, _ rune) { io.WriteString(f, "awskms.Service("+s.id.text+")") }
+
+// LogValue implements slog.LogValuer.
+func (s *service) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON and the like.
+func (s *service) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
 
 func (s *service) Encrypt(ctx context.Context, items []kms.Item) []kms.Result {
 	return each(items, func(it kms.Item) kms.Result {
@@ -74,7 +84,7 @@ func (s *service) encrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 		EncryptionContext: encryptionContext(it.Context),
 	}, once)
 	if err != nil {
-		return nil, serviceError(ctx, err)
+		return nil, serviceError(ctx, err, s.sent(ctx, it.Data, it.Context))
 	}
 	if !s.id.isKey(aws.ToString(out.KeyId)) || len(out.CiphertextBlob) == 0 {
 		return nil, errAnotherKey
@@ -93,22 +103,19 @@ func (s *service) decrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 		CiphertextBlob:    it.Data,
 		EncryptionContext: encryptionContext(it.Context),
 	}
-	if bytes.Equal(it.Data, madeUp) {
-		askForTheRight(in)
-	}
 	out, err := s.client.Decrypt(ctx, in, once)
 	if err == nil {
 		return opened(out, s.id.isRelated, errAnotherKey)
 	}
 	if !isIncorrectKey(err) || len(s.allowed) == 0 {
-		return nil, serviceError(ctx, err)
+		return nil, serviceError(ctx, err, s.sent(ctx, it.Data, it.Context))
 	}
 	if err := kms.CountRequest(ctx); err != nil {
 		return nil, err
 	}
 	in.KeyId = nil
 	if out, err = s.client.Decrypt(ctx, in, once); err != nil {
-		return nil, serviceError(ctx, err)
+		return nil, serviceError(ctx, err, s.sent(ctx, it.Data, it.Context))
 	}
 	return opened(out, s.isAllowed, kms.ErrDecryptionFailed)
 }
@@ -124,18 +131,40 @@ func opened(out *sdk.DecryptOutput, right func(arn string) bool, otherwise error
 	return out.Plaintext, nil
 }
 
-// madeUp is not random: a request with it asks for the right to decrypt.
-var madeUp = []byte("rowseal asks whether it may decrypt; no key opens this; 64 bytes")
-
-// MadeUpCiphertext implements kms.CiphertextForm.
-func (s *service) MadeUpCiphertext() []byte { return bytes.Clone(madeUp) }
-
-// askForTheRight makes a request that AWS only authorises, whatever the ciphertext: whether it does so before it looks at one
-// that is no ciphertext is documented nowhere. Servers that do not know these fields find that nothing opens it. See
+// CheckDecrypt makes a request that AWS only authorises, whatever the ciphertext: whether it does so before it looks at one that is
+// no ciphertext is documented nowhere. Servers that do not know these fields find that nothing opens it. See
 // https://docs.aws.amazon.com/kms/latest/developerguide/testing-permissions.html.
-func askForTheRight(in *sdk.DecryptInput) {
-	in.DryRun = aws.Bool(true)
-	in.DryRunModifiers = []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}
+func (s *service) CheckDecrypt(ctx context.Context, it kms.Item) error {
+	_, err := s.client.Decrypt(ctx, &sdk.DecryptInput{
+		KeyId:             &s.id.text,
+		CiphertextBlob:    []byte("rowseal asks whether it may decrypt; no key opens this"),
+		EncryptionContext: encryptionContext(it.Context),
+		DryRun:            aws.Bool(true),
+		DryRunModifiers:   []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext},
+	}, once)
+	if err == nil {
+		return errAnotherKey
+	}
+	if err = serviceError(ctx, err, s.sent(ctx, nil, it.Context)); errors.Is(err, kms.ErrDecryptionFailed) {
+		return nil
+	}
+	return err
+}
+
+// sent is what a request held: an item and, in one form or another, the caller's credentials.
+func (s *service) sent(ctx context.Context, data []byte, contexts ...kms.Context) func() []string {
+	return func() []string {
+		sent := []string{string(data), base64.StdEncoding.EncodeToString(data)}
+		for _, c := range contexts {
+			sent = slices.AppendSeq(sent, maps.Values(c))
+		}
+		if provider := s.client.Options().Credentials; provider != nil {
+			if c, err := provider.Retrieve(ctx); err == nil { // from the SDK's cache
+				sent = append(sent, c.AccessKeyID, c.SecretAccessKey, c.SessionToken)
+			}
+		}
+		return sent
+	}
 }
 
 // encryptionContext leaves an empty one out: AWS makes no difference.

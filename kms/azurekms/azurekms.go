@@ -64,7 +64,8 @@
 //
 // Each wrap and unwrap is one request; there are no batches and no rewrap on the server. A client's first request is made twice:
 // Azure answers the first time which tenant to get a token from. Clients that New makes connect within 2 seconds, wait 2 for an
-// answer, and do not retry: kms.Key does.
+// answer, follow no redirect, and do not retry: kms.Key does. A client or transport of the caller's own follows the redirects that
+// it follows, and a redirect 307 or 308 takes the plaintext along: set CheckRedirect of its http.Client.
 //
 // Service documentation: https://learn.microsoft.com/azure/key-vault/keys/about-keys-details and
 // https://learn.microsoft.com/rest/api/keyvault/
@@ -74,6 +75,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 
@@ -104,17 +106,24 @@ type Options struct {
 	// RSA tells that a key of a Managed HSM is an RSA key. Keys of Key Vault always are.
 	RSA bool
 
-	// Client is the caller's own, for the vault that the id names. nil: New makes one with what follows.
+	// Client is the caller's own, for the vault that the id names; its redirects are its own. nil: New makes one with what
+	// follows.
 	Client *azkeys.Client
 	// Credential gets the tokens. nil: azidentity.NewDefaultAzureCredential.
 	Credential azcore.TokenCredential
 	// ClientOptions are for the client that New makes, and Cloud and Transport of it for the default credential. Its Retry is not
-	// used.
+	// used. Redirects are those of its Transport, if it has one.
 	ClientOptions *azkeys.ClientOptions
 }
 
 // Format prints nothing of the options, for every verb: they hold credentials.
 func (Options) Format(f fmt.State, _ rune) { io.WriteString(f, "azurekms.Options") }
+
+// LogValue implements slog.LogValuer.
+func (o Options) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON and the like.
+func (o Options) MarshalText() ([]byte, error) { return fmt.Append(nil, o), nil }
 
 // New returns the service of the key with this id, for kms.NewKey. opts may be nil. It makes no request: a missing key shows at the
 // first use. Its errors match kms.ErrInvalidRequest, or kms.ErrAccessDenied where the environment's credentials cannot be used.

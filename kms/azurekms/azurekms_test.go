@@ -2,8 +2,10 @@ package azurekms
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -155,16 +157,35 @@ func TestNothingPrintsCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := kms.NewKey(s, nil)
-	for _, v := range []any{opts, *opts, s, key, *key, []any{s}, map[string]any{"s": s}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
-			if text := fmt.Sprintf(verb, v); strings.Contains(text, "hunter2") || strings.Contains(text, "68756e74657232") {
-				t.Errorf("%T with %s prints it", v, verb)
-			}
-			if text := fmt.Sprintf(verb, s); text != "azurekms.service("+vaultID+")" {
-				t.Errorf("the service with %s: %s", verb, text)
-			}
+	for _, v := range []any{opts, *opts, s, key, *key, []any{s}, map[string]any{"s": s, "o": opts}} {
+		if text := printed(t, v); strings.Contains(text, "hunter2") || strings.Contains(text, "68756e74657232") {
+			t.Errorf("%T is printed with its credential:\n%s", v, text)
 		}
 	}
+	for _, v := range []any{*opts, s} { // for handlers that look at values in ways of their own
+		if got := slog.AnyValue(v).Resolve(); got.Kind() != slog.KindString {
+			t.Errorf("%T resolves to a %s", v, got.Kind())
+		}
+	}
+	if text := printed(t, s); strings.Count(text, "azurekms.Service("+vaultID+")") != 9 {
+		t.Errorf("the service is printed as %s", text)
+	}
+}
+
+// printed is how programs print a value.
+func printed(t *testing.T, v any) string {
+	t.Helper()
+	var b strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+		fmt.Fprintf(&b, verb+"\n", v)
+	}
+	slog.New(slog.NewTextHandler(&b, nil)).Info("text", "value", v)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("json", "value", v)
+	j, err := json.Marshal(v)
+	if err != nil {
+		t.Errorf("%T: %v", v, err)
+	}
+	return b.String() + string(j)
 }
 
 // Whatever answers, what is not right is not stored and not handed out.
@@ -284,6 +305,44 @@ func TestFurtherItemsAreCounted(t *testing.T) {
 	}
 }
 
+// reach has the service's own client reach the server by the name in the id.
+func reach(s kms.Service, server *httptest.Server) {
+	own := s.(service).own.Transport.(*http.Transport)
+	own.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	own.TLSClientConfig.ServerName = "example.com"
+	own.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}
+}
+
+// A redirect 307 would take the plaintext along, even from https to http, and its answer would be believed.
+func TestOurClientFollowsNoRedirect(t *testing.T) {
+	reached := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer elsewhere.Close()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", challenge)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	s, err := New(hsmID, &Options{Credential: &azfake.TokenCredential{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reach(s, server)
+	_, err = seal(t.Context(), s, []byte("x"), row)
+	if !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), "307: a redirect") {
+		t.Errorf("%v", err)
+	}
+	if reached {
+		t.Error("the redirect was followed")
+	}
+}
+
 // A server that takes connections and never answers is given up, by the client's own limit.
 func TestOurClientGivesUpASilentServer(t *testing.T) {
 	silence := make(chan struct{})
@@ -295,13 +354,8 @@ func TestOurClientGivesUpASilentServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := s.(service).own.Transport.(*http.Transport)
-	own.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	own.TLSClientConfig.ServerName = "example.com"
-	own.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
-	}
-	if _, err := seal(t.Context(), s, []byte("x"), row); !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), "timeout") {
+	reach(s, server)
+	if _, err := seal(t.Context(), s, []byte("x"), row); !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), "timeout awaiting") {
 		t.Errorf("%v", err)
 	}
 	for range 2 {

@@ -99,6 +99,20 @@ func TestMalformedCiphertextsReachNobody(t *testing.T) {
 	}
 }
 
+func TestEveryTruncationOpensNothing(t *testing.T) {
+	f, k := newFakeKeys(t), readKnown(t)
+	for id, b := range map[string][]byte{vaultID: k.RSA[2].Ciphertext, hsmID: k.AES[2].Ciphertext} {
+		s := f.service(t, id)
+		for n := range b {
+			for _, cut := range [][]byte{b[:n], b[n+1:], slices.Concat(b[:n], b[n+1:])} {
+				if _, err := open(t.Context(), s, cut, k.RSA[2].Context); !errors.Is(err, kms.ErrDecryptionFailed) && !errors.Is(err, kms.ErrKeyNotFound) {
+					t.Errorf("%s: cut at %d: %v", id, n, err)
+				}
+			}
+		}
+	}
+}
+
 // The newest version would open it: but then two ciphertexts would be one.
 func TestACiphertextWithoutVersionOpensNothing(t *testing.T) {
 	f, k := newFakeKeys(t), readKnown(t)
@@ -141,8 +155,8 @@ func TestMadeUpCiphertextsAreAskedAboutAndOpenNothing(t *testing.T) {
 		if err := kms.NewKey(s, nil).CheckDecrypt(t.Context(), row); err != nil || f.asked != asked+1 {
 			t.Errorf("%s: %v after %d requests", id, err, f.asked-asked)
 		}
-		b := s.(kms.CiphertextForm).MadeUpCiphertext()
-		if bytes.Equal(b, s.(kms.CiphertextForm).MadeUpCiphertext()) {
+		form := s.(service).form
+		if bytes.Equal(form.madeUp(), form.madeUp()) {
 			t.Errorf("%s: the same again", id)
 		}
 	}

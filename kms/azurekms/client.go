@@ -57,7 +57,7 @@ func newKey(id keyID, opts *Options) (key, error) {
 	k := key{keyID: id, single: true}
 	co.Retry = policy.RetryOptions{MaxRetries: -1}
 	if co.Transport == nil {
-		k.own = &http.Client{Transport: newTransport()}
+		k.own = newHTTPClient(newTransport())
 		co.Transport = k.own
 	}
 	var err error
@@ -65,6 +65,14 @@ func newKey(id keyID, opts *Options) (key, error) {
 		return key{}, fmt.Errorf("azurekms: client: %v: %w", err, kms.ErrInvalidRequest)
 	}
 	return k, nil
+}
+
+// newHTTPClient follows no redirect: Azure makes none, and neither a plaintext nor a client secret goes anywhere else.
+func newHTTPClient(t *http.Transport) *http.Client {
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func newTransport() *http.Transport {
@@ -92,15 +100,15 @@ func (k key) ask(ctx context.Context, op operation, version string, p azkeys.Key
 	}
 	result, err := k.send(ctx, op, version, p)
 	if err != nil {
-		return answer{}, k.mapError(ctx, op, err)
+		return answer{}, k.mapError(ctx, op, err, p)
 	}
 	if result.KID == nil {
 		return answer{}, errWrong(op)
 	}
 	answered, ok := k.versionOf(*result.KID)
 	if !ok || version != "" && answered != version {
-		return answer{}, fmt.Errorf("azurekms: %s: another key or version answered, which nothing may be left to; "+
-			"does the id name the vault by its own host? (%w)", op, kms.ErrWrongAnswer)
+		return answer{}, fmt.Errorf("azurekms: %s: another key or version answered, and its answer is not used; "+
+			"check that the id names the vault by its own host: %w", op, kms.ErrWrongAnswer)
 	}
 	return answer{result, answered}, nil
 }

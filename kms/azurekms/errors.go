@@ -2,18 +2,21 @@ package azurekms
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -38,6 +41,7 @@ var (
 		http.StatusNotFound:        kms.ErrKeyNotFound,
 		http.StatusRequestTimeout:  kms.ErrUnavailable,
 		http.StatusConflict:        kms.ErrUnavailable,
+		http.StatusGone:            kms.ErrUnavailable, // a virtual machine's identity service, while it is updated
 		http.StatusTooManyRequests: kms.ErrThrottled,
 	}
 )
@@ -63,7 +67,7 @@ const invalidHint = "does the key have the type that its id and Options say (RSA
 
 // mapError keeps what Azure's errors say and none of their values: azcore.ResponseError prints whole answers, and holds the request
 // with its token.
-func (k key) mapError(ctx context.Context, op operation, err error) error {
+func (k key) mapError(ctx context.Context, op operation, err error, p azkeys.KeyOperationParameters) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended
 	}
@@ -74,11 +78,11 @@ func (k key) mapError(ctx context.Context, op operation, err error) error {
 	)
 	switch {
 	case errors.As(err, &transport):
-		return fmt.Errorf("azurekms: %s: %v: %w", op, transport.Err, kms.ErrUnavailable)
+		return fmt.Errorf("azurekms: %s: %s: %w", op, transportText(transport.Err), kms.ErrUnavailable)
 	case strings.HasPrefix(err.Error(), "body download policy:"): // azcore's type for it is unexported, and final too
 		return fmt.Errorf("azurekms: %s: the answer was cut short: %w", op, kms.ErrUnavailable)
 	case errors.As(err, &response) && k.sent(response.RawResponse):
-		return responseError(op, response)
+		return responseError(op, response, p)
 	case errors.As(err, &final): // the client's authentication, whose own requests go elsewhere
 		return credentialError(op, err)
 	}
@@ -88,6 +92,32 @@ func (k key) mapError(ctx context.Context, op operation, err error) error {
 // sent tells an answer to k's request from one to a credential's.
 func (k key) sent(r *http.Response) bool {
 	return r != nil && r.Request != nil && strings.EqualFold(r.Request.URL.Host, k.host)
+}
+
+// networkTexts are what Go says of a network that fails.
+var networkTexts = regexp.MustCompile(`no such host|server misbehaving|connection refused|connection reset by peer|network is unreachable|` +
+	`no route to host|broken pipe|i/o timeout|TLS handshake timeout|timeout awaiting response headers|deadline exceeded`)
+
+// transportText tells why there was no answer, in texts that are known to hold no secret: others repeat a proxy's address, with its
+// password.
+func transportText(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &dns):
+		return dns.Error()
+	case errors.As(err, &op):
+		return op.Error()
+	case errors.As(err, &certificate):
+		return certificate.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before the answer"
+	}
+	if text := networkTexts.FindString(err.Error()); text != "" {
+		return text
+	}
+	return "no answer; check the network and the proxy"
 }
 
 // errUnreadable is what a second attempt may mend, errWrong what it would not.
@@ -100,7 +130,7 @@ func errWrong(op operation) error {
 }
 
 // responseError shows no message of a status 400: that speaks of values.
-func responseError(op operation, e *azcore.ResponseError) error {
+func responseError(op operation, e *azcore.ResponseError, p azkeys.KeyOperationParameters) error {
 	var body struct {
 		Error struct {
 			Message    string
@@ -117,34 +147,36 @@ func responseError(op operation, e *azcore.ResponseError) error {
 		return kms.ErrDecryptionFailed
 	case e.StatusCode == http.StatusBadRequest:
 		message = invalidHint
+	case e.StatusCode/100 == 3:
+		message = "a redirect, which is not followed; does the id name the vault by its own host?"
 	case e.StatusCode == http.StatusUnauthorized:
 		message = joined("; ", credentialHint, message)
 	case e.StatusCode == http.StatusForbidden && inner == "" && keyState.MatchString(message):
 		err = kms.ErrKeyDisabled
 	}
 	text := joined(": ", fmt.Sprint(e.StatusCode), joined("/", e.ErrorCode, inner), message)
+	text = kms.WithoutEchoes(text, sent(e.RawResponse.Request, p)...)
 	return withWait(fmt.Errorf("azurekms: %s: %s: %w", op, text, err), e.RawResponse)
+}
+
+// sent is what a request held that no message may repeat.
+func sent(r *http.Request, p azkeys.KeyOperationParameters) []string {
+	values := r.Header.Values("Authorization")
+	for _, b := range [][]byte{p.Value, p.AdditionalAuthenticatedData} {
+		values = append(values, string(b), base64.RawURLEncoding.EncodeToString(b), base64.StdEncoding.EncodeToString(b))
+	}
+	return values
 }
 
 // keyState finds a key that cannot be used in messages that come without an inner code.
 var keyState = regexp.MustCompile(`(?i)\b(disabled|expired|not yet valid) key\b|\bkey (is |has )?(disabled|expired|not yet valid)`)
 
-// withWait adds how long the server asks to wait.
+// withWait adds how long the server asks to wait, if it has answered.
 func withWait(err error, r *http.Response) error {
-	if r == nil || !errors.Is(err, kms.ErrThrottled) && !errors.Is(err, kms.ErrUnavailable) {
+	if r == nil {
 		return err
 	}
-	after := r.Header.Get("Retry-After")
-	wait := time.Duration(0)
-	if seconds, e := strconv.Atoi(after); e == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, e := http.ParseTime(after); e == nil {
-		wait = time.Until(at)
-	}
-	if wait <= 0 {
-		return err
-	}
-	return &kms.RetryAfter{Err: err, Wait: wait}
+	return kms.WithRetryAfter(err, r.Header.Get("Retry-After"))
 }
 
 // joined is what of the texts is not empty, each on one line and of reasonable length.

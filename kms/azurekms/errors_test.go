@@ -62,12 +62,12 @@ func TestErrorTable(t *testing.T) {
 		"too slow":                  {408, "", unavailable, unavailable, "408"},
 		"broken":                    {500, body("InternalServerError", "", "x"), unavailable, unavailable, "500"},
 		"a proxy without a server":  {502, "<html>bad gateway", unavailable, unavailable, "502"},
-		"moved":                     {302, "", unavailable, unavailable, "302"},
+		"moved":                     {302, "", unavailable, unavailable, "redirect, which is not followed"},
 		"another method":            {405, "", invalid, invalid, "405"},
-		"no JSON":                   {200, "<html>secret-page", unavailable, unavailable, "not one of Azure's"},
+		"no JSON":                   {200, "<html>secret-page", unavailable, unavailable, "cannot be read"},
 		"nothing":                   {200, "", unavailable, unavailable, "not one of Azure's"},
-		"a number for a key":        {200, `{"kid":12,"value":"AAAA"}`, unavailable, unavailable, "not one of Azure's"},
-		"no base64":                 {200, `{"kid":"x","value":"secret-page!!"}`, unavailable, unavailable, "not one of Azure's"},
+		"a number for a key":        {200, `{"kid":12,"value":"AAAA"}`, unavailable, unavailable, "cannot be read"},
+		"no base64":                 {200, `{"kid":"x","value":"secret-page!!"}`, unavailable, unavailable, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, vaultID, transporter(func(r *http.Request) (*http.Response, error) {
@@ -115,6 +115,9 @@ func TestRetryAfter(t *testing.T) {
 		"zero":               {429, "0", 0, 0},
 		"in the past":        {429, time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat), 0, 0},
 		"nonsense":           {429, "soon", 0, 0},
+		"below zero":         {429, "-3", 0, 0},
+		"a long time":        {429, "9999999999", time.Hour, 1<<63 - 1},
+		"a very long time":   {429, "99999999999999999999999", time.Hour, 1<<63 - 1},
 		"of another failure": {403, "5", 0, 0},
 	} {
 		s := newService(t, vaultID, transporter(func(r *http.Request) (*http.Response, error) {
@@ -142,16 +145,20 @@ func TestCredentialErrors(t *testing.T) {
 		want error
 		text string
 	}{
-		"none found": {azidentity.NewCredentialUnavailableError("DefaultAzureCredential: no\n\tcredential"), kms.ErrAccessDenied, "no credential"},
-		"no answer":  {&azidentity.AuthenticationFailedError{}, kms.ErrAccessDenied, "az login"},
+		"none found": {azidentity.NewCredentialUnavailableError("DefaultAzureCredential: no token\n\tEnvironmentCredential: hunter2\n\t" +
+			"ManagedIdentityCredential: dial tcp: i/o timeout"), kms.ErrAccessDenied, "EnvironmentCredential, ManagedIdentityCredential; "},
+		"no answer": {&azidentity.AuthenticationFailedError{}, kms.ErrAccessDenied, "az login"},
 		"expired secret": {
 			answered(401, `{"error":"invalid_client","error_description":"AADSTS7000222: keys are expired.","x":"hunter2"}`),
 			kms.ErrAccessDenied, "AADSTS7000222",
 		},
+		"the host's name": {errors.New(`challenge resource "https://hunter2" doesn't match the requested domain. Set …`),
+			kms.ErrAccessDenied, "doesn't match the requested domain"},
+		"IMDS is updated": {answered(410, ""), kms.ErrUnavailable, "410"},
 		"Entra throttles": {answered(429, ""), kms.ErrThrottled, "429"},
 		"Entra is down":   {answered(503, ""), kms.ErrUnavailable, "503"},
 		"a card's server": {&azcore.ResponseError{StatusCode: 400, RawResponse: answerOf(cards, 400, "")}, kms.ErrAccessDenied, "400"},
-		"some other":      {errors.New("no card in the reader"), kms.ErrAccessDenied, "no card in the reader"},
+		"some other":      {errors.New("PIN hunter2 is wrong"), kms.ErrAccessDenied, "az login"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			credential := &azfake.TokenCredential{}

@@ -203,13 +203,15 @@ func optionsFor(transport policy.Transporter) *Options {
 	return &Options{AcceptPublicKeyWrapping: true, Credential: &azfake.TokenCredential{}, ClientOptions: co}
 }
 
+const challenge = `Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://azure.net"`
+
 // transporter is a server as a function. Requests without a token get Azure's challenge and are not passed on.
 type transporter func(*http.Request) (*http.Response, error)
 
 func (f transporter) Do(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("Authorization") == "" {
 		resp := answerOf(r, http.StatusUnauthorized, "")
-		resp.Header.Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://azure.net"`)
+		resp.Header.Set("WWW-Authenticate", challenge)
 		return resp, nil
 	}
 	return f(r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -16,7 +17,7 @@ type form interface {
 	madeUp() []byte
 }
 
-// service is a key as kms.Service, kms.CiphertextForm and io.Closer.
+// service is a key as kms.Service, kms.DecryptChecker and io.Closer.
 type service struct {
 	key
 	form form
@@ -34,17 +35,30 @@ func (s service) Decrypt(ctx context.Context, items []kms.Item) []kms.Result {
 	return each(ctx, items, s.form.open)
 }
 
-// MadeUpCiphertext has an empty version, for which Azure takes the newest: so no version has to be known. Nothing opens that
-// has one.
-func (s service) MadeUpCiphertext() []byte { return s.form.madeUp() }
+// CheckDecrypt asks about a made-up ciphertext with an empty version, for which Azure takes the newest: so no version has to be
+// known. Nothing opens that has one.
+func (s service) CheckDecrypt(ctx context.Context, it kms.Item) error {
+	it.Data = s.form.madeUp()
+	err := s.Decrypt(ctx, []kms.Item{it})[0].Err
+	if errors.Is(err, kms.ErrDecryptionFailed) {
+		return nil
+	}
+	return err
+}
 
 func (s service) Close() error {
 	s.close()
 	return nil
 }
 
-// Format prints the id for every verb, so that no dump shows the client's credentials.
-func (s service) Format(f fmt.State, _ rune) { io.WriteString(f, "azurekms.service("+s.id+")") }
+// Format prints the key's id alone, for every verb: the client has credentials.
+func (s service) Format(f fmt.State, _ rune) { io.WriteString(f, "azurekms.Service("+s.id+")") }
+
+// LogValue implements slog.LogValuer.
+func (s service) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON and the like.
+func (s service) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
 
 func each(ctx context.Context, items []kms.Item, do func(ctx context.Context, data, ec []byte) ([]byte, error)) []kms.Result {
 	results := make([]kms.Result, len(items))
@@ -67,10 +81,13 @@ func each(ctx context.Context, items []kms.Item, do func(ctx context.Context, da
 
 func contextBytes(it kms.Item) ([]byte, error) {
 	b, err := it.ContextBytes()
-	if err != nil && !errors.Is(err, kms.ErrInvalidRequest) {
-		err = fmt.Errorf("%w: %w", err, kms.ErrInvalidRequest)
+	switch {
+	case errors.Is(err, kms.ErrInvalidRequest):
+		return nil, fmt.Errorf("azurekms: %w", err)
+	case err != nil: // of a caller's own encoding
+		return nil, fmt.Errorf("azurekms: %w: %w", err, kms.ErrInvalidRequest)
 	}
-	return b, err
+	return b, nil
 }
 
 func checkSize(plaintext []byte, least, most int) error {

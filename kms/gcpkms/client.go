@@ -93,7 +93,7 @@ func (l *lazyClient) start(ctx context.Context) (*making, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, fmt.Errorf("the client is closed: %w", kms.ErrInvalidRequest)
+		return nil, fmt.Errorf("gcpkms: the client is closed: %w", kms.ErrInvalidRequest)
 	}
 	if l.made == nil {
 		l.made = &making{done: make(chan struct{})}
@@ -112,7 +112,7 @@ func (l *lazyClient) finish(ctx context.Context, m *making) {
 		m.err = noClient(err)
 		l.made = nil
 	case l.closed:
-		m.err = fmt.Errorf("the client is closed: %w", kms.ErrInvalidRequest)
+		m.err = fmt.Errorf("gcpkms: the client is closed: %w", kms.ErrInvalidRequest)
 		client.Close()
 	default:
 		m.client = client

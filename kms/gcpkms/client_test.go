@@ -42,7 +42,7 @@ func TestMissingCredentialsTellWhatToDoAndAreLookedForAgain(t *testing.T) {
 	s := open(t, nil)
 	r := seal(t.Context(), s, "x")
 	only(t, r.Err, kms.ErrAccessDenied)
-	for _, part := range []string{file, "gcloud auth application-default login", "GOOGLE_APPLICATION_CREDENTIALS"} {
+	for _, part := range []string{"no such file", "gcloud auth application-default login", "GOOGLE_APPLICATION_CREDENTIALS"} {
 		if !strings.Contains(r.Err.Error(), part) {
 			t.Errorf("%v; want it to say %s", r.Err, part)
 		}
@@ -69,7 +69,7 @@ func TestBrokenCredentialsAreNotPrinted(t *testing.T) {
 		"no JSON":      `secret-1`,
 		"cut off":      `{"type": "service_account", "private_key": "secret-1`,
 		"no PEM":       `{"type": "service_account", "private_key": "secret-1", "client_email": "a@b", "token_uri": "https://secret-1/"}`,
-		"unknown type": `{"type": "other", "private_key": "secret-1"}`,
+		"unknown type": `{"type": "secret-1"}`,
 		"wrong types":  `{"type": "authorized_user", "refresh_token": ["secret-1"]}`,
 	} {
 		if err := os.WriteFile(file, []byte(json), 0o600); err != nil {
@@ -78,6 +78,25 @@ func TestBrokenCredentialsAreNotPrinted(t *testing.T) {
 		r := seal(t.Context(), open(t, nil), "x")
 		if r.Err == nil || strings.Contains(r.Err.Error(), "secret") {
 			t.Errorf("%s: %v", name, r.Err)
+		}
+	}
+}
+
+// Some people set the variable to the credentials themselves.
+func TestCredentialsInPlaceOfTheirFilesNameAreNotPrinted(t *testing.T) {
+	for name, value := range map[string]string{
+		"JSON":      `{"type": "service_account", "private_key": "secret-1"}`,
+		"long JSON": `{"private_key": "` + strings.Repeat("secret-1", 1000) + `"}`,
+		"a token":   "secret-1",
+	} {
+		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", value)
+		err := seal(t.Context(), open(t, nil), "x").Err
+		only(t, err, kms.ErrAccessDenied)
+		if strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "GOOGLE_APPLICATION_CREDENTIALS") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !wellFormed(err, kms.ErrAccessDenied) {
+			t.Errorf("%s: %v; want it to begin with the package and to end with the sentinel", name, err)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package gcpkms
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 
@@ -22,10 +24,10 @@ const (
 
 // What only the text of an answer tells.
 var (
-	checksumWrong = regexp.MustCompile(`(?i)crc32c|checksum`)
-	badRequest    = regexp.MustCompile(`(?i)\b(purpose|resource|location)\b|no larger than|exceeds`)
-	// "Decryption failed: the ciphertext is invalid." and "… verify that 'name' refers to the correct CryptoKey."
+	// "Decryption failed: the ciphertext is invalid." and "… verify that 'name' refers to the correct CryptoKey." Every other
+	// text is about the request: taken for a failed decryption, it would make healthy rows look altered.
 	decryptionFailed = regexp.MustCompile(`^Decryption failed`)
+	checksumWrong    = regexp.MustCompile(`(?i)crc32c|checksum`)
 	rightMissing     = regexp.MustCompile(`^Permission `)
 	switchedOff      = regexp.MustCompile(`API has not been used`)
 	// gRPC's own text around what a source of tokens said. What kind of error that was is lost.
@@ -49,11 +51,9 @@ type rule struct {
 // rules: codes from https://cloud.google.com/apis/design/errors; texts as Google sends them, where only the text tells
 // answers apart. ErrDecryptionFailed is opaque and takes no text.
 var rules = []rule{
+	{code: codes.InvalidArgument, op: kms.OpDecrypt, text: decryptionFailed, is: kms.ErrDecryptionFailed},
 	{code: codes.InvalidArgument, text: checksumWrong, is: kms.ErrUnavailable, hint: wasDamaged},
 	{code: codes.InvalidArgument, reason: "API_KEY_INVALID", is: kms.ErrAccessDenied, hint: logIn},
-	{code: codes.InvalidArgument, op: kms.OpDecrypt, text: decryptionFailed, is: kms.ErrDecryptionFailed},
-	{code: codes.InvalidArgument, op: kms.OpDecrypt, text: badRequest, is: kms.ErrInvalidRequest},
-	{code: codes.InvalidArgument, op: kms.OpDecrypt, is: kms.ErrDecryptionFailed},
 	{code: codes.InvalidArgument, is: kms.ErrInvalidRequest},
 	{code: codes.OutOfRange, is: kms.ErrInvalidRequest},
 	{code: codes.Unimplemented, is: kms.ErrInvalidRequest},
@@ -95,7 +95,7 @@ func (r rule) fits(op kms.Op, st *status.Status, reason string) bool {
 }
 
 // failure maps the client's error of a request that ctx did not end.
-func failure(op kms.Op, err error) error {
+func failure(op kms.Op, err error, sent ...string) error {
 	st := status.Convert(err)
 	details, ok := apierror.FromError(err)
 	if !ok {
@@ -108,24 +108,24 @@ func failure(op kms.Op, err error) error {
 			break
 		}
 	}
-	return retryAfter(found.error(st.Message()), details)
+	return retryAfter(found.error(st, sent), details)
 }
 
-func (r rule) error(message string) error {
+func (r rule) error(st *status.Status, sent []string) error {
 	if r.is == kms.ErrDecryptionFailed {
 		return r.is
 	}
 	var parts []string
-	if message = plain(message); message != "" && !r.private {
+	if message := kms.WithoutEchoes(plain(st.Message()), sent...); message != "" && !r.private {
 		parts = append(parts, message)
 	}
 	if r.hint != "" {
 		parts = append(parts, r.hint)
 	}
 	if len(parts) == 0 {
-		return r.is
+		parts = append(parts, st.Code().String())
 	}
-	return fmt.Errorf("%w: %s", r.is, strings.Join(parts, "; "))
+	return fmt.Errorf("gcpkms: %s: %w", strings.Join(parts, "; "), r.is)
 }
 
 // retryAfter keeps what a RetryInfo asks for.
@@ -138,21 +138,32 @@ func retryAfter(err error, details *apierror.APIError) error {
 
 // damaged is kms.ErrUnavailable, so that Key tries once more.
 func damaged(how string) error {
-	return fmt.Errorf("%w: %s: %s", kms.ErrUnavailable, wasDamaged, how)
+	return fmt.Errorf("gcpkms: %s: %s: %w", wasDamaged, how, kms.ErrUnavailable)
 }
 
-// noClient is why Google's client cannot be made: no credentials were found, or they cannot be read. Its text names files
-// and not what is in them.
+// noClient is why Google's client cannot be made. Of Google's text only what cannot repeat a secret is kept: some people put
+// the credentials themselves where the name of their file belongs, and texts about a file's content may quote it.
 func noClient(err error) error {
-	return fmt.Errorf("%w: %s; run gcloud auth application-default login, set GOOGLE_APPLICATION_CREDENTIALS, or run under "+
-		"a service account", kms.ErrAccessDenied, plain(err.Error()))
+	reason := "the credentials or Options.ClientOptions cannot be used (see gcloud auth application-default print-access-token)"
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &file):
+		reason = fmt.Sprintf("the credentials' file: %s: %v", file.Op, file.Err)
+	case strings.Contains(err.Error(), "could not find default credentials"):
+		reason = "could not find default credentials"
+	}
+	return fmt.Errorf("gcpkms: %s; run gcloud auth application-default login, set GOOGLE_APPLICATION_CREDENTIALS to the name of a "+
+		"file, or run under a service account: %w", reason, kms.ErrAccessDenied)
 }
 
 // userinfo is the password in the URL of a proxy.
-var userinfo = regexp.MustCompile(`//[^/@\s]*@`)
+var (
+	userinfo = regexp.MustCompile(`//[^/@\s]*@`)
+	bearer   = regexp.MustCompile(`(?i)\bbearer\s+[^\s"\]]+`) // gRPC keeps the token to itself, so only its place is known
+)
 
-// plain puts a text on one line, without its last full stop and without passwords.
+// plain puts a text on one line, without its last full stop and without passwords and tokens.
 func plain(message string) string {
-	message = userinfo.ReplaceAllString(message, "//…@")
+	message = bearer.ReplaceAllString(userinfo.ReplaceAllString(message, "//…@"), "bearer …")
 	return strings.TrimSuffix(strings.Join(strings.Fields(message), " "), ".")
 }

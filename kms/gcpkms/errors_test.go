@@ -39,9 +39,12 @@ var answers = []struct {
 		want: kms.ErrDecryptionFailed, without: "name"},
 	{name: "however it goes on", op: kms.OpDecrypt, code: codes.InvalidArgument, text: "Decryption failed: the resource exceeds x.",
 		want: kms.ErrDecryptionFailed, without: "resource"},
-	{name: "in other words", op: kms.OpDecrypt, code: codes.InvalidArgument, text: "Bad ciphertext.",
-		want: kms.ErrDecryptionFailed, without: "Bad"},
-	{name: "no words", op: kms.OpDecrypt, code: codes.InvalidArgument, want: kms.ErrDecryptionFailed},
+	{name: "no more words", op: kms.OpDecrypt, code: codes.InvalidArgument, text: "Decryption failed.", want: kms.ErrDecryptionFailed},
+	{name: "bad quota project", code: codes.InvalidArgument, text: "User project specified in the request is invalid.",
+		reason: "USER_PROJECT_INVALID", want: kms.ErrInvalidRequest, says: "User project"},
+	{name: "other words", op: kms.OpDecrypt, code: codes.InvalidArgument, text: "Something else. Decryption failed.",
+		want: kms.ErrInvalidRequest, says: "Something else"},
+	{name: "no words", code: codes.InvalidArgument, want: kms.ErrInvalidRequest, says: "InvalidArgument"},
 	{name: "too large", op: kms.OpEncrypt, code: codes.InvalidArgument, text: "The plaintext is too large.",
 		want: kms.ErrInvalidRequest, says: "too large"},
 	{name: "another purpose", code: codes.InvalidArgument, text: "The purpose of CryptoKey x does not allow this.",
@@ -143,6 +146,9 @@ func TestEveryAnswerHasItsSentinel(t *testing.T) {
 				if strings.Contains(err.Error(), "\n") {
 					t.Errorf("more than one line: %q", err)
 				}
+				if a.want != kms.ErrDecryptionFailed && !wellFormed(err, a.want) {
+					t.Errorf("%v; want it to begin with the package and to end with the sentinel", err)
+				}
 			})
 		}
 	}
@@ -175,6 +181,12 @@ func TestARetryInfoIsKept(t *testing.T) {
 
 func TestWhatIsNoAnswerIsUnavailable(t *testing.T) {
 	only(t, failure(kms.OpEncrypt, errors.New("what is this")), kms.ErrUnavailable)
+}
+
+// wellFormed tells whether an error reads like those of the other providers: package, reason, sentinel.
+func wellFormed(err, sentinel error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "gcpkms: ") && strings.HasSuffix(text, ": "+sentinel.Error())
 }
 
 func answer(t *testing.T, code codes.Code, text string, details ...protoadapt.MessageV1) error {

@@ -70,6 +70,14 @@ func TestNothingShowsCredentials(t *testing.T) {
 	} {
 		expectClean(t, what, printed(t, v))
 	}
+	for _, v := range []any{opts, s} { // for handlers that look at values in ways of their own
+		if got := slog.AnyValue(v).Resolve(); got.Kind() != slog.KindString {
+			t.Errorf("%T resolves to a %s", v, got.Kind())
+		}
+	}
+	if text := fmt.Sprint(s); text != "gcpkms.Service("+testID+")" || strings.Count(printed(t, s), text) < 10 {
+		t.Errorf("the service is printed as %s", printed(t, s))
+	}
 	expectClean(t, "an error", printed(t, seal(t.Context(), s, secretPlaintext).Err))
 }
 

@@ -2,8 +2,12 @@ package gcpkms
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
+	"log/slog"
 	"time"
 
 	cloudkms "cloud.google.com/go/kms/apiv1"
@@ -33,6 +37,17 @@ func (s *service) Info() kms.Info {
 }
 
 func (s *service) Close() error { return s.close() }
+
+// Format prints the key's id alone, for every verb.
+func (s *service) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "gcpkms.Service("+s.key.String()+")")
+}
+
+// LogValue implements slog.LogValuer.
+func (s *service) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON and the like.
+func (s *service) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
 
 func (s *service) Encrypt(ctx context.Context, items []kms.Item) []kms.Result {
 	return each(ctx, items, s.encrypt)
@@ -71,7 +86,7 @@ func (s *service) encrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 		PlaintextCrc32C:                   checksum(it.Data),
 		AdditionalAuthenticatedData:       aad,
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
-	})
+	}, forms(it.Data, aad))
 	switch {
 	case err != nil:
 		return nil, err
@@ -80,16 +95,20 @@ func (s *service) encrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 	case !matches(answer.CiphertextCrc32C, answer.Ciphertext):
 		return nil, damaged("the answer's checksum does not match")
 	case !s.key.isOf(answer.Name):
-		return nil, fmt.Errorf("%w: the answer is by %.300q, which is no version of this key", kms.ErrWrongAnswer, answer.Name)
+		return nil, fmt.Errorf("gcpkms: the answer is by %.300q, which is no version of this key: %w", answer.Name, kms.ErrWrongAnswer)
 	}
 	return answer.Ciphertext, nil
 }
 
-// decrypt: that Google has checked the request's checksums shows in nothing but its error; see DecryptResponse.
+// decrypt: that Google has checked the request's checksums shows in nothing but its error; see DecryptResponse. To Google a
+// ciphertext of no bytes is a field that the request lacks, and no ciphertext that does not open.
 func (s *service) decrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 	aad, err := contextOf(it)
 	if err != nil {
 		return nil, err
+	}
+	if len(it.Data) == 0 {
+		return nil, kms.ErrDecryptionFailed
 	}
 	answer, err := send(ctx, s, kms.OpDecrypt, (*cloudkms.KeyManagementClient).Decrypt, &kmspb.DecryptRequest{
 		Name:                              s.key.String(),
@@ -97,7 +116,7 @@ func (s *service) decrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 		CiphertextCrc32C:                  checksum(it.Data),
 		AdditionalAuthenticatedData:       aad,
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
-	})
+	}, forms(it.Data, aad))
 	if err != nil {
 		return nil, err
 	}
@@ -110,20 +129,28 @@ func (s *service) decrypt(ctx context.Context, it kms.Item) ([]byte, error) {
 
 func contextOf(it kms.Item) ([]byte, error) {
 	aad, err := it.ContextBytes()
-	if err == nil && len(aad) > maxContext {
-		err = tooLarge("context", len(aad), maxContext)
+	switch {
+	case errors.Is(err, kms.ErrInvalidRequest):
+		return nil, fmt.Errorf("gcpkms: %w", err)
+	case err != nil: // of a caller's own encoding
+		return nil, fmt.Errorf("gcpkms: %w: %w", err, kms.ErrInvalidRequest)
+	case len(aad) > maxContext:
+		return nil, tooLarge("context", len(aad), maxContext)
 	}
-	return aad, err
+	return aad, nil
 }
 
 func tooLarge(what string, n, limit int) error {
-	return fmt.Errorf("a %s of %d bytes; Google takes %d: %w", what, n, limit, kms.ErrInvalidRequest)
+	return fmt.Errorf("gcpkms: a %s of %d bytes; Google takes %d: %w", what, n, limit, kms.ErrInvalidRequest)
 }
 
 // method is one of the client's.
 type method[Q, A any] = func(*cloudkms.KeyManagementClient, context.Context, *Q, ...gax.CallOption) (*A, error)
 
-func send[Q, A any](ctx context.Context, s *service, op kms.Op, do method[Q, A], request *Q) (*A, error) {
+// send makes one request. No error repeats what it sent.
+func send[Q, A any](
+	ctx context.Context, s *service, op kms.Op, do method[Q, A], request *Q, sent []string,
+) (*A, error) {
 	if err := ended(ctx); err != nil {
 		return nil, err
 	}
@@ -144,7 +171,15 @@ func send[Q, A any](ctx context.Context, s *service, op kms.Op, do method[Q, A],
 	if ended := ended(ctx); ended != nil {
 		return nil, ended
 	}
-	return nil, failure(op, err)
+	return nil, failure(op, err, sent...)
+}
+
+// forms are how a text may show bytes.
+func forms(all ...[]byte) (texts []string) {
+	for _, b := range all {
+		texts = append(texts, string(b), base64.StdEncoding.EncodeToString(b))
+	}
+	return texts
 }
 
 // ended is ctx's error, also in the moment in which gRPC has noticed the deadline and ctx has not.

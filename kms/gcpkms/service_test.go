@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -332,5 +333,40 @@ func TestTheCallersDeadlineIsTheCallers(t *testing.T) {
 	only(t, r.Err, kms.ErrUnavailable)
 	if errors.Is(r.Err, context.DeadlineExceeded) {
 		t.Errorf("the package's own time limit passes for the caller's: %v", r.Err)
+	}
+}
+
+func TestAContextEncodingThatFailsIsAnInvalidRequest(t *testing.T) {
+	srv := new(server)
+	s := open(t, &Options{ClientOptions: srv.start(t)})
+	for name, encode := range map[string]kms.ContextEncoding{
+		"no bytes": func(kms.Context) ([]byte, error) { return nil, nil },
+		"an error": func(kms.Context) ([]byte, error) { return nil, errors.New("of its own") },
+		"a sentinel": func(kms.Context) ([]byte, error) {
+			return nil, fmt.Errorf("of its own: %w", kms.ErrInvalidRequest)
+		},
+	} {
+		items := []kms.Item{{Data: []byte("x"), Context: kms.Context{"id": "1"}, Encoding: encode}}
+		for _, err := range []error{one(s.Encrypt(t.Context(), items)).Err, one(s.Decrypt(t.Context(), items)).Err} {
+			if only(t, err, kms.ErrInvalidRequest); !wellFormed(err, kms.ErrInvalidRequest) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if n := srv.requests.Load(); n > 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestNoBytesAreNoCiphertextAndAreNotSent(t *testing.T) {
+	srv := new(server)
+	s := open(t, &Options{ClientOptions: srv.start(t)})
+	for _, data := range [][]byte{nil, {}} {
+		if err := one(s.Decrypt(t.Context(), []kms.Item{{Data: data}})).Err; err != kms.ErrDecryptionFailed {
+			t.Error(err)
+		}
+	}
+	if n := srv.requests.Load(); n > 0 {
+		t.Errorf("%d requests", n)
 	}
 }

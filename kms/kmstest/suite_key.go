@@ -130,6 +130,7 @@ func (s *suite) checkDecrypt(t *testing.T) {
 	}
 	err := kms.NewKey(s.watched(s.EncryptOnly(t)), nil).CheckDecrypt(t.Context(), user("1"))
 	expectError(t, "without the right", kms.Result{Err: err}, kms.ErrAccessDenied)
+	s.checkText(err)
 }
 
 func (s *suite) encryptOnly(t *testing.T) {

@@ -100,12 +100,16 @@ func (s watchedRewrapper) RewrapFrom(from kms.Service) kms.Rewrapper {
 	return nil
 }
 
-// MadeUpCiphertext is what Key would send to a service that asks for no form.
-func (s watchedService) MadeUpCiphertext() []byte {
-	if f, ok := s.Service.(kms.CiphertextForm); ok {
-		return f.MadeUpCiphertext()
+// CheckDecrypt is the service's own, or what Key does where it has none.
+func (s watchedService) CheckDecrypt(ctx context.Context, it kms.Item) error {
+	if c, ok := s.Service.(kms.DecryptChecker); ok {
+		return c.CheckDecrypt(ctx, it)
 	}
-	return random(64)
+	it.Data = random(64)
+	if err := one(s.Decrypt(ctx, []kms.Item{it})).Err; !errors.Is(err, kms.ErrDecryptionFailed) {
+		return err
+	}
+	return nil
 }
 
 func observe[I any](

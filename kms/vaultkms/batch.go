@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -49,11 +50,13 @@ type outcome struct {
 type call struct {
 	*service
 	op       kms.Op
+	to       target
 	results  []kms.Result
 	requests int
 }
 
 func (c *call) start(ctx context.Context, batch []entry) {
+	c.to = c.client.target(c.path(c.op))
 	if err := c.checkDerived(ctx, batch); err != nil {
 		c.fail(batch, err)
 		return
@@ -89,8 +92,8 @@ func (c *call) send(ctx context.Context, batch []entry) {
 	c.send(ctx, batch[half:])
 }
 
-// small is what every server takes in one request, in bytes.
-const small = 1 << 20
+// small is what every server takes in one request, in bytes before base64. Many a proxy takes 1 MiB.
+const small = 512 << 10
 
 func sizeOf(batch []entry) (n int) {
 	for _, e := range batch {
@@ -123,7 +126,7 @@ func (c *call) request(ctx context.Context, batch []entry) ([]outcome, error) {
 		return nil, invalid(err)
 	}
 	path := c.path(c.op)
-	reply, err := c.client.put(ctx, path, body)
+	reply, err := c.to.put(ctx, body)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -135,7 +138,7 @@ func (c *call) request(ctx context.Context, batch []entry) ([]outcome, error) {
 
 // outcomesOf reads a reply. One with outcomes may have any status: 400 or 500 where some of them are errors.
 func outcomesOf(r reply, path string) ([]outcome, error) {
-	said := message{path: path, status: r.status, sent: r.sent}
+	said := message{path: path, status: r.status, sent: r.sent, noToken: r.noToken}
 	var a answer
 	err := json.Unmarshal(r.body, &a)
 	switch {
@@ -146,8 +149,10 @@ func outcomesOf(r reply, path string) ([]outcome, error) {
 		return nil, fmt.Errorf("vaultkms: %s: the answer is none of a transit engine: %w", path, kms.ErrWrongAnswer)
 	case err == nil:
 		said.texts = a.Errors
+	case strings.Contains(string(r.body), plainHTTP):
+		said.texts = []string{plainHTTP}
 	}
-	return nil, retryAfter(r.header, said.error()) // a proxy's page is not quoted
+	return nil, kms.WithRetryAfter(said.error(), r.header.Get("Retry-After")) // a proxy's page is not quoted
 }
 
 // mark gives outcomes their errors, most of which will be the same.
@@ -180,8 +185,7 @@ func (c *call) data(o *outcome) ([]byte, error) {
 	case c.op == kms.OpDecrypt && o.Plaintext != nil:
 		return o.Plaintext, nil
 	case c.op != kms.OpDecrypt:
-		if v := versionOf(o.Ciphertext); v > 0 {
-			c.sees(v)
+		if versionOf(o.Ciphertext) > 0 {
 			return []byte(o.Ciphertext), nil
 		}
 	}

@@ -3,9 +3,14 @@ package vaultkms_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -22,11 +27,10 @@ import (
 // hermetic takes Vault's variables out of the environment.
 func hermetic(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{
-		"VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_TOKEN", "VAULT_NAMESPACE", "VAULT_CACERT", "VAULT_HEADERS", "VAULT_MAX_RETRIES",
-		"VAULT_WRAP_TTL", "VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY", "VAULT_CLIENT_TIMEOUT",
-	} {
-		t.Setenv(name, "")
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "VAULT_") {
+			t.Setenv(name, "")
+		}
 	}
 }
 
@@ -57,19 +61,152 @@ func TestAnIDIsReadFromTheEnvironment(t *testing.T) {
 }
 
 func TestAnEnvironmentThatCannotBeRightIsRefusedAtOnce(t *testing.T) {
-	for name, value := range map[string]string{
-		"VAULT_CACERT":     filepath.Join(t.TempDir(), "missing.pem"),
-		"VAULT_ADDR":       "http://user:pass word@host:port",
-		"VAULT_PROXY_ADDR": "http://user:pass word@host:port",
+	for _, test := range []struct{ name, value, says string }{
+		{"VAULT_CACERT", filepath.Join(t.TempDir(), "missing.pem"), "open VAULT_CACERT: no such file or directory"},
+		{"VAULT_ADDR", "localhost", "VAULT_ADDR"},
+		{"VAULT_ADDR", "localhost:8200", "VAULT_ADDR"},
+		{"VAULT_ADDR", "127.0.0.1:8200", "VAULT_ADDR"},
+		{"VAULT_ADDR", "ftp://localhost", "VAULT_ADDR"},
+		{"VAULT_ADDR", "https://", "VAULT_ADDR"},
+		{"VAULT_AGENT_ADDR", "localhost", "VAULT_AGENT_ADDR"},
+		{"VAULT_PROXY_ADDR", "http://localhost:port", "a proxy's address"},
+		{"VAULT_MAX_RETRIES", "many", "VAULT_MAX_RETRIES"},
+		{"VAULT_SKIP_VERIFY", "yes, please", "VAULT_SKIP_VERIFY"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name+"="+test.value, func(t *testing.T) {
 			hermetic(t)
-			t.Setenv(name, value)
+			t.Setenv(test.name, test.value)
 			_, err := kms.Open(t.Context(), "vault/users", nil)
-			if !errors.Is(err, kms.ErrInvalidRequest) || strings.Contains(err.Error(), "word") {
-				t.Errorf("got %v", err)
+			if !errors.Is(err, kms.ErrInvalidRequest) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, which does not say %q", err, test.says)
 			}
 		})
+	}
+}
+
+// Someone sets a variable to a key instead of to the name of its file, or writes a password wrongly.
+func TestErrorsOfTheEnvironmentShowNoValues(t *testing.T) {
+	const secret = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQ"
+	pem := "-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----\n"
+	file := filepath.Join(t.TempDir(), "file.pem")
+	if err := os.WriteFile(file, []byte(pem), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hermetic(t)
+	e := newEngine(t)
+	for _, environment := range []map[string]string{
+		{"VAULT_CACERT": pem},
+		{"VAULT_CACERT": pem + strings.Repeat("x", 5000)}, // no file's name is so long
+		{"VAULT_CACERT_BYTES": "-----BEGIN CERTIFICATE-----\n" + secret},
+		{"VAULT_CLIENT_CERT": pem, "VAULT_CLIENT_KEY": file},
+		{"VAULT_CLIENT_CERT": file, "VAULT_CLIENT_KEY": pem},
+		{"VAULT_CLIENT_CERT": file, "VAULT_CLIENT_KEY": pem, "VAULT_NAMESPACE": pem[:20]},
+		{"VAULT_CLIENT_CERT": file, "VAULT_CLIENT_KEY": file},
+		{"VAULT_CLIENT_KEY": pem},
+		{"VAULT_ADDR": "http://user:" + secret + " @host"},
+		{"VAULT_ADDR": "http://user:" + secret + "/@host"},
+		{"VAULT_ADDR": secret},
+		{"VAULT_AGENT_ADDR": secret + "\x7f"},
+		{"VAULT_PROXY_ADDR": "http://user:" + secret + "\x7f@host"},
+		{"VAULT_HTTP_PROXY": "http://user:" + secret + "/@host"},
+		{"VAULT_MAX_RETRIES": pem},
+		{"VAULT_CLIENT_TIMEOUT": pem},
+		{"VAULT_SKIP_VERIFY": pem},
+		{"VAULT_SRV_LOOKUP": pem},
+		{"VAULT_DISABLE_REDIRECTS": pem},
+		{"VAULT_RATE_LIMIT": pem},
+		{"VAULT_HEADERS": pem},
+		{"VAULT_HEADERS": `{"X-Vault-Token": "` + secret + `"}`},
+	} {
+		t.Run("", func(t *testing.T) {
+			own := e.client(t) // before the environment is wrong
+			for name, value := range environment {
+				t.Setenv(name, value)
+			}
+			_, ofID := kms.Open(t.Context(), "vault/users", nil)
+			_, ofClient := vaultkms.New("users", &vaultkms.Options{Client: own})
+			if !errors.Is(ofID, kms.ErrInvalidRequest) {
+				t.Errorf("%q: %v", environment, ofID)
+			}
+			for _, err := range []error{ofID, ofClient} {
+				for _, text := range printed(err) {
+					if strings.Contains(text, secret[:12]) || strings.Contains(text, "PRIVATE") {
+						t.Errorf("an error shows a value: %s", text)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestADeniedRequestWithoutATokenSaysSo(t *testing.T) {
+	hermetic(t)
+	e := newEngine(t)
+	e.alter = func(w http.ResponseWriter, s sent, _ *answer) bool {
+		refused := s.Header.Get("X-Vault-Token") != token
+		if refused {
+			refuse(w, http.StatusForbidden, "permission denied")
+		}
+		return refused
+	}
+	t.Setenv("VAULT_ADDR", e.URL)
+	own := e.client(t)
+	s := service(t, &vaultkms.Options{Client: own})
+	own.SetToken("")
+	wrong := e.client(t)
+	wrong.SetToken("hvs.expired")
+	for _, test := range []struct {
+		s    kms.Service
+		says string
+	}{
+		{service(t, nil), "no token: VAULT_TOKEN is not set"},
+		{s, "no token: the program's client has none"},
+		{service(t, &vaultkms.Options{Client: wrong}), "the token has expired"},
+	} {
+		err := test.s.Encrypt(t.Context(), rows(1))[0].Err
+		if !errors.Is(err, kms.ErrAccessDenied) || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("got %v, which does not say %q", err, test.says)
+		}
+	}
+}
+
+// As Vault Agent, which adds a token of its own.
+func TestARequestNeedsNoTokenWhereTheServerNeedsNone(t *testing.T) {
+	hermetic(t)
+	e := newEngine(t)
+	t.Setenv("VAULT_ADDR", e.URL)
+	if r := service(t, nil).Encrypt(t.Context(), rows(1))[0]; r.Err != nil {
+		t.Error(r.Err)
+	}
+}
+
+func TestAnAddressThatCannotBeRightIsAnInvalidRequest(t *testing.T) {
+	hermetic(t)
+	encrypted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	encrypted.StartTLS()
+	t.Cleanup(encrypted.Close)
+	proxied := newEngine(t).client(t)
+	proxied.CloneConfig().HttpClient.Transport.(*http.Transport).Proxy = func(*http.Request) (*url.URL, error) {
+		return nil, fmt.Errorf("invalid proxy address %q: no URL", "http://user:password@proxy") // as net/http says
+	}
+	of := func(address string) *api.Client {
+		c := newEngine(t).client(t)
+		c.SetAddress(address)
+		return c
+	}
+	for _, test := range []struct {
+		client *api.Client
+		says   string
+	}{
+		{of(strings.Replace(encrypted.URL, "https", "http", 1)), "does the address begin with https://?"},
+		{of("localhost"), "does not begin with https://"},
+		{proxied, "HTTPS_PROXY"},
+	} {
+		err := service(t, &vaultkms.Options{Client: test.client}).Encrypt(t.Context(), rows(1))[0].Err
+		if !errors.Is(err, kms.ErrInvalidRequest) || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "password") {
+			t.Errorf("got %v, which does not say %q", err, test.says)
+		}
 	}
 }
 
@@ -222,6 +359,32 @@ func TestARedirectIsFollowedOnce(t *testing.T) {
 	r := service(t, &vaultkms.Options{Client: c}).Encrypt(t.Context(), rows(1))[0]
 	if !errors.Is(r.Err, kms.ErrUnavailable) || visits != 1 {
 		t.Errorf("a circle: %v after %d visits", r.Err, visits)
+	}
+}
+
+func TestARedirectGoesNowhereInPlainTextNorAgainstTheEnvironment(t *testing.T) {
+	hermetic(t)
+	elsewhere := newEngine(t)
+	redirect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	encrypted, plain := httptest.NewTLSServer(redirect), httptest.NewServer(redirect)
+	t.Cleanup(encrypted.Close)
+	t.Cleanup(plain.Close)
+
+	own := elsewhere.client(t)
+	own.CloneConfig().HttpClient.Transport.(*http.Transport).TLSClientConfig = encrypted.Client().Transport.(*http.Transport).TLSClientConfig
+	own.SetAddress(encrypted.URL)
+	downgraded := service(t, &vaultkms.Options{Client: own})
+	t.Setenv("VAULT_ADDR", plain.URL)
+	t.Setenv("VAULT_DISABLE_REDIRECTS", "true")
+	for what, s := range map[string]kms.Service{"https to http": downgraded, "where the environment forbids it": service(t, nil)} {
+		if r := s.Encrypt(t.Context(), rows(1))[0]; !errors.Is(r.Err, kms.ErrUnavailable) {
+			t.Errorf("%s: %v", what, r.Err)
+		}
+	}
+	if n := len(elsewhere.all()); n != 0 {
+		t.Errorf("%d requests were sent on", n)
 	}
 }
 

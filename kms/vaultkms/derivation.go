@@ -16,12 +16,13 @@ const harmless = "rowseal: is this key derived?"
 var errUnderived = fmt.Errorf("this key is not derived: it ignores the context, so that a row's data key opens for every row; "+
 	"make another with derived=true, which cannot be set later, or set Options.AcceptUnderived: %w", kms.ErrInvalidRequest)
 
-// checkDerived asks, once a service, whether the key does without a context. It needs no right but that for the operation.
+// checkDerived asks, once a service and server, whether the key does without a context. It needs no right but that for the operation.
 func (c *call) checkDerived(ctx context.Context, batch []entry) error {
 	if c.acceptUnderived {
 		return nil
 	}
-	return c.derivation.check(ctx, func() (proven bool, err error) {
+	d, _ := c.derivations.LoadOrStore(c.to.server, new(derivation))
+	return d.(*derivation).check(ctx, func() (proven bool, err error) {
 		outcomes, err := c.request(ctx, c.question(batch))
 		if err != nil {
 			return c.judge(err)

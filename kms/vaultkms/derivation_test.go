@@ -52,6 +52,40 @@ func TestAKeyThatOneOperationFoundDerivedIsNotAskedByAnother(t *testing.T) {
 	}
 }
 
+// The caller's client may be pointed to another server or namespace, where the key of the same name is another.
+func TestAKeyElsewhereIsAskedAnew(t *testing.T) {
+	e := newEngine(t)
+	e.alter = func(_ http.ResponseWriter, s sent, a *answer) bool {
+		if s.probe() && s.Header.Get("X-Vault-Namespace") == "underived" {
+			a.status, a.Results = http.StatusOK, []result{{"ciphertext": "vault:v1:QUJD"}}
+		}
+		return false
+	}
+	c := e.client(t)
+	s := service(t, &vaultkms.Options{Client: c})
+	for _, op := range operations {
+		for namespace, want := range map[string]error{"": nil, "underived": kms.ErrInvalidRequest, "other": nil} {
+			c.SetNamespace(namespace)
+			if r := op.do(t, s, rows(1))[0]; !errors.Is(r.Err, want) {
+				t.Errorf("%s in the namespace %q: %v, want %v", op.name, namespace, r.Err, want)
+			}
+		}
+	}
+	c.SetNamespace("")
+	moved := newEngine(t)
+	for range 2 {
+		for _, address := range []string{e.URL, moved.URL, moved.URL + "/prefix"} {
+			c.SetAddress(address)
+			if r := s.Encrypt(t.Context(), rows(1))[0]; r.Err != nil {
+				t.Errorf("%s: %v", address, r.Err)
+			}
+		}
+	}
+	if asked := len(moved.all()) - len(moved.requests()); asked != 2 {
+		t.Errorf("two other addresses were asked %d times", asked)
+	}
+}
+
 func TestAKeyThatIsNotDerivedIsRefused(t *testing.T) {
 	answers := map[string][]result{
 		"encrypt": {{"ciphertext": "vault:v1:QUJD"}},

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -26,6 +25,9 @@ var (
 
 const denied = "the token has expired, or lacks \"update\" on this path, or there is no such key, which is denied in the same words"
 
+// plainHTTP is what Go's server says, in plain text, where it expects TLS.
+const plainHTTP = "Client sent an HTTP request to an HTTPS server"
+
 // causes maps what Vault and OpenBao answer: the first line that fits. The texts are those of sdk/helper/keysutil/policy.go,
 // builtin/logical/transit and http/ of both.
 var causes = []struct {
@@ -38,7 +40,7 @@ var causes = []struct {
 	{0, "message authentication failed", kms.ErrDecryptionFailed, ""},
 	{0, "version is too new", errNoVersion, "it is another key, or one restored from an old backup"},
 	{0, "no such key version", errNoVersion, "the key has been trimmed"},
-	{0, "too old", errOldVersion, "lower the key's min_decryption_version, rewrap, and raise it again"},
+	{0, "too old", errOldVersion, "lower the key's min_decryption_version, rewrap, and raise it again; a version that has been trimmed is lost"},
 	{0, "soft-deleted", kms.ErrKeyDisabled, "it can be restored: soft-delete-restore"},
 	{0, "invalid ciphertext", kms.ErrDecryptionFailed, ""},
 	{0, "failed to RSA decrypt", kms.ErrDecryptionFailed, ""},
@@ -54,6 +56,7 @@ var causes = []struct {
 	{0, "exceeded maximum", errTooLarge, "see max_request_json_strings and max_request_json_memory of OpenBao's listener"},
 	{0, "exceeds allowed", errTooLarge, "see max_json_array_element_count, max_json_string_value_length and max_json_token of Vault's listener"},
 	{0, "request body too large", errTooLarge, "see max_request_size of the listener"},
+	{0, plainHTTP, kms.ErrInvalidRequest, "does the address begin with https://?"},
 	{0, "quota exceeded", kms.ErrThrottled, "see sys/quotas"},
 	{0, "is sealed", kms.ErrUnavailable, "unseal it"},
 	{http.StatusUnauthorized, "", kms.ErrAccessDenied, denied},
@@ -69,10 +72,11 @@ var causes = []struct {
 
 // message is what a server has said about a request or an item of it.
 type message struct {
-	path   string
-	status int
-	texts  []string
-	sent   []string // what must not be quoted
+	path    string
+	status  int
+	texts   []string
+	sent    []string // what must not be quoted
+	noToken string   // as that of the reply
 }
 
 func (m message) error() error {
@@ -93,6 +97,9 @@ func (m message) as(err error, advice string) error {
 	if errors.Is(err, kms.ErrDecryptionFailed) {
 		return kms.ErrDecryptionFailed
 	}
+	if errors.Is(err, kms.ErrAccessDenied) && m.noToken != "" {
+		advice = m.noToken
+	}
 	text := m.text()
 	if text == "" {
 		text = "HTTP status " + strconv.Itoa(m.status)
@@ -110,30 +117,7 @@ func (m message) text() string {
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
-	return withoutEchoes(text, m.sent)
-}
-
-// withoutEchoes replaces what a text repeats of what was sent: a log is no place for a token or a key.
-func withoutEchoes(text string, sent []string) string {
-	const least = 12 // bytes that are no coincidence
-	echo := func(s string) bool {
-		return len(s) >= least && slices.ContainsFunc(sent, func(whole string) bool { return strings.Contains(whole, s) })
-	}
-	var out strings.Builder
-	for i := 0; i < len(text); {
-		end := min(i+least, len(text))
-		if !echo(text[i:end]) {
-			out.WriteByte(text[i])
-			i++
-			continue
-		}
-		for end < len(text) && echo(text[i:end+1]) {
-			end++
-		}
-		out.WriteString("…")
-		i = end
-	}
-	return out.String()
+	return kms.WithoutEchoes(text, m.sent...)
 }
 
 // noReply is the error of a request without an answer. It does not wrap the cause: a timeout of the client would be taken for one
@@ -142,24 +126,16 @@ func noReply(path string, cause error) error {
 	if u := (*url.Error)(nil); errors.As(cause, &u) {
 		cause = u.Err // without the address, which may have a password
 	}
-	m := message{path: path, texts: []string{cause.Error()}}
-	if strings.Contains(cause.Error(), "token contains non-printable") { // so says the API's client
+	text := cause.Error()
+	m := message{path: path, texts: []string{text}}
+	switch {
+	case strings.Contains(text, "token contains non-printable"): // so says the API's client
 		return m.as(kms.ErrAccessDenied, "a line break at its end, perhaps")
+	case strings.Contains(text, "unsupported protocol scheme"):
+		return m.as(kms.ErrInvalidRequest, "the client's address does not begin with https://")
+	case strings.Contains(text, "invalid proxy address"): // and then quotes it, with its password
+		m.texts = []string{"HTTPS_PROXY or HTTP_PROXY is not a URL"}
+		return m.as(kms.ErrInvalidRequest, "")
 	}
 	return m.as(kms.ErrUnavailable, "")
-}
-
-// retryAfter keeps how long the server says to wait (RFC 9110 §10.2.3).
-func retryAfter(h http.Header, err error) error {
-	if !errors.Is(err, kms.ErrThrottled) && !errors.Is(err, kms.ErrUnavailable) {
-		return err
-	}
-	value := h.Get("Retry-After")
-	if seconds, bad := strconv.Atoi(value); bad == nil && seconds > 0 {
-		return &kms.RetryAfter{Err: err, Wait: time.Duration(seconds) * time.Second}
-	}
-	if at, bad := http.ParseTime(value); bad == nil && time.Until(at) > 0 {
-		return &kms.RetryAfter{Err: err, Wait: time.Until(at)}
-	}
-	return err
 }

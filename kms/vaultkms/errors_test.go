@@ -126,6 +126,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 		{503, "3", 3 * time.Second, 3 * time.Second},
 		{503, inAMinute, 50 * time.Second, time.Minute},
 		{429, "", 0, 0},
+		{429, "9223372037", time.Hour, 1 << 62}, // more nanoseconds than a Duration has
+		{503, strings.Repeat("9", 30), time.Hour, 1 << 62},
 		{429, "soon", 0, 0},
 		{429, "-1", 0, 0},
 		{403, "7", 0, 0},

@@ -171,23 +171,54 @@ func TestWhatIsNoCiphertextIsRefusedHere(t *testing.T) {
 	if n := len(e.all()); n != 0 {
 		t.Errorf("%d requests were made", n)
 	}
-	made := s.(kms.CiphertextForm).MadeUpCiphertext()
-	s.Decrypt(t.Context(), []kms.Item{{Data: made, Context: row(1)}})
+	kms.NewKey(s, nil).CheckDecrypt(t.Context(), row(1))
 	if n := len(e.all()); n != 2 {
-		t.Errorf("a made-up ciphertext led to %d requests, want the question and one", n)
+		t.Errorf("asking for the right to decrypt led to %d requests, want the question and one", n)
 	}
 }
 
-// The server looks at the version before anything else.
-func TestAMadeUpCiphertextIsOfTheNewestVersion(t *testing.T) {
-	s := newEngine(t).service(t)
-	form := s.(kms.CiphertextForm)
-	if got := string(form.MadeUpCiphertext()); !strings.HasPrefix(got, "vault:v1:") {
-		t.Errorf("at first: %q", got)
+// The key's versions begin with another than that of the ciphertext that CheckDecrypt sends, and a server looks at rights first.
+func TestTheRightToDecryptShowsWhateverTheKeysVersions(t *testing.T) {
+	for text, want := range map[string]error{
+		"ciphertext or signature version is disallowed by policy (too old)": nil,
+		"no such key version":                    nil,
+		"invalid ciphertext: version is too new": nil,
+		"cipher: message authentication failed":  nil,
+		"permission denied":                      kms.ErrAccessDenied,
+		"refusing to use soft-deleted key":       kms.ErrKeyDisabled,
+	} {
+		e := newEngine(t)
+		says := text
+		e.alter = func(_ http.ResponseWriter, s sent, a *answer) bool {
+			a.status, a.Results[0] = http.StatusBadRequest, result{"reference": "0", "error": says}
+			return false
+		}
+		s := service(t, &vaultkms.Options{Client: e.client(t), AcceptUnderived: true})
+		if err := kms.NewKey(s, nil).CheckDecrypt(t.Context(), row(1)); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", text, err, want)
+		}
+		if want == nil {
+			says = "ciphertext or signature version is disallowed by policy (too old)"
+			if r := s.Decrypt(t.Context(), sealed(rows(1)))[0]; !errors.Is(r.Err, kms.ErrKeyDisabled) {
+				t.Errorf("a ciphertext that somebody made: %v", r.Err)
+			}
+		}
 	}
-	s.Encrypt(t.Context(), rows(1))
-	if got := string(form.MadeUpCiphertext()); !strings.HasPrefix(got, "vault:v7:") {
-		t.Errorf("after version 7 was seen: %q", got)
+}
+
+func TestAPlaintextThatWouldNotOpenAgainIsRefusedHere(t *testing.T) {
+	const most = 786_395
+	e := newEngine(t)
+	s := e.service(t)
+	items := rows(2)
+	items[0].Data = make([]byte, most)
+	items[1].Data = make([]byte, most+1)
+	results := s.Encrypt(t.Context(), items)
+	if results[0].Err != nil || !errors.Is(results[1].Err, kms.ErrInvalidRequest) {
+		t.Errorf("%d bytes: %v; %d bytes: %v", most, results[0].Err, most+1, results[1].Err)
+	}
+	if sent := e.requests(); len(sent) != 1 || len(sent[0].Items) != 1 {
+		t.Errorf("%d requests were made", len(sent))
 	}
 }
 
@@ -291,15 +322,15 @@ func refuse(w http.ResponseWriter, status int, text string) {
 func TestASizeInBytesIsNotRemembered(t *testing.T) {
 	e := newEngine(t)
 	e.alter = func(w http.ResponseWriter, s sent, _ *answer) bool {
-		if len(s.Body) > 1<<20 {
-			refuse(w, 500, "JSON string value exceeds allowed length")
+		if len(s.Body) > 1<<20 { // as nginx, unless it is told otherwise
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			return true
 		}
 		return false
 	}
 	s := e.service(t)
 	items := rows(4)
-	items[1].Data = make([]byte, 1<<20)
+	items[1].Data = make([]byte, 786_395)
 	results := s.Encrypt(t.Context(), items)
 	for i, r := range results {
 		if i == 1 && !errors.Is(r.Err, kms.ErrInvalidRequest) || i != 1 && r.Err != nil {

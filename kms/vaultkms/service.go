@@ -10,23 +10,28 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rowseal/rowseal/kms"
 )
 
-// batchSize is what Vault takes at once with room to spare, and OpenBao in two halves.
-const batchSize = 240
+const (
+	// batchSize is what Vault takes at once with room to spare, and OpenBao in two halves.
+	batchSize = 240
+	// maxPlaintext is the most bytes whose ciphertext Vault takes again, which takes JSON strings of 1 MiB: "vault:v" and up to 4 digits
+	// and ":" before the base64 of 28 bytes more.
+	maxPlaintext = 786_395
+)
 
-// service is a key as kms.Service, kms.Rewrapper, kms.CiphertextForm and io.Closer.
+// service is a key as kms.Service, kms.Rewrapper, kms.DecryptChecker and io.Closer.
 type service struct {
 	place
 	client          *client
 	acceptUnderived bool
 
-	derivation derivation
-	most       atomic.Int64 // items that the server takes at once, known after a refusal; 0: not known
-	newest     atomic.Int64 // version of the key that has been seen; 0: none
+	derivations sync.Map     // of *derivation by server: the caller's client may go to another
+	most        atomic.Int64 // items that the server takes at once, known after a refusal; 0: not known
 }
 
 func (s *service) Info() kms.Info {
@@ -105,6 +110,9 @@ func (s *service) entry(op kms.Op, it kms.Item) (entry, error) {
 	switch {
 	case op == kms.OpEncrypt && it.Data == nil:
 		e.Plaintext = []byte{}
+	case op == kms.OpEncrypt && len(it.Data) > maxPlaintext:
+		return entry{}, fmt.Errorf("vaultkms: a plaintext of %d bytes, whose ciphertext Vault would not take again: it may have %d: %w",
+			len(it.Data), maxPlaintext, kms.ErrInvalidRequest)
 	case op == kms.OpEncrypt:
 		e.Plaintext = it.Data
 	case versionOf(string(it.Data)) == 0:
@@ -148,17 +156,15 @@ func madeUp(version int64) string {
 	return fmt.Sprintf("vault:v%d:%s", version, base64.StdEncoding.EncodeToString(b))
 }
 
-// MadeUpCiphertext is of the newest version that this service has seen: one below min_decryption_version tells nothing.
-func (s *service) MadeUpCiphertext() []byte { return []byte(madeUp(max(s.newest.Load(), 1))) }
-
-// sees remembers the newest version.
-func (s *service) sees(version int64) {
-	for {
-		newest := s.newest.Load()
-		if version <= newest || s.newest.CompareAndSwap(newest, version) {
-			return
-		}
+// CheckDecrypt asks about a made-up ciphertext of version 1. Whether the key still has or takes that version does not matter: the
+// server looks at the right first.
+func (s *service) CheckDecrypt(ctx context.Context, it kms.Item) error {
+	it.Data = []byte(madeUp(1))
+	err := s.Decrypt(ctx, []kms.Item{it})[0].Err
+	if errors.Is(err, kms.ErrDecryptionFailed) || errors.Is(err, errVersion) {
+		return nil
 	}
+	return err
 }
 
 // Close closes idle connections, unless they are the caller's.

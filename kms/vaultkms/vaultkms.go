@@ -19,8 +19,9 @@
 // It must be made with derived=true: then every context has a key of its own, and a wrapped data key opens for its row alone. Any
 // other key ignores the context without a word. So before its first use a key is asked, by one request more, to do without a
 // context: a derived one refuses. A key that agrees is kms.ErrInvalidRequest, unless Options.AcceptUnderived is set. The question
-// needs no right but that for the operation itself, and makes no key. Nor does any other request: one to encrypt under a name that
-// no key has is refused even where a policy grants "create".
+// is asked once a service, and again where the caller's client goes to another address or namespace: a key that is deleted and made
+// again underived meanwhile is not noticed. It needs no right but that for the operation itself, and makes no key. Nor does any
+// other request: one to encrypt under a name that no key has is refused even where a policy grants "create".
 //
 //	vault write transit/keys/users derived=true
 //
@@ -36,8 +37,8 @@
 //
 // Without Options.Client, all variables of Vault's own client count: VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT,
 // VAULT_CLIENT_CERT, VAULT_AGENT_ADDR and so on, but for VAULT_MAX_RETRIES: it is kms.Key that tries again. They are read once. The
-// file that "vault login" writes is not. A program that renews its token, or logs in by another method, does so with a client of its
-// own: its token is read anew at every request.
+// file that "vault login" writes is not, nor are BAO_ADDR and the like. Errors name variables and do not show their values. A program
+// that renews its token, or logs in by another method, does so with a client of its own: its token is read anew at every call.
 //
 // # Requests
 //
@@ -48,13 +49,17 @@
 //
 // The context is sent as "context", in base64 with lines of 60 columns, as the Ruby gem kms_encrypted sends it: so the audit log has
 // the same hash for a row, whoever asked. Vault and OpenBao log no plaintext, context or ciphertext, but their HMACs, one a
-// string. associated_data and key_version are never sent: rewrap would ignore the former.
+// string. The log shows which rows were asked for; where one row of a batch cannot be encrypted or decrypted, the whole answer is one
+// HMAC, and does not show which of the others were. associated_data and key_version are never sent: rewrap would ignore the former.
 //
 // # Ciphertexts
 //
 // A ciphertext is ASCII: "vault:v", the key's version, ":", and base64 (RFC 4648 §4) of nonce, ciphertext and tag, for the usual
 // aes256-gcm96 28 bytes more than the plaintext. It is authenticated under the key that the context gives. What is not exactly
-// of this form is kms.ErrDecryptionFailed, and the server is not asked. A plaintext has at most 1 MiB in base64 on Vault.
+// of this form is kms.ErrDecryptionFailed, and the server is not asked.
+//
+// A plaintext has at most 786,395 bytes; a larger one is kms.ErrInvalidRequest. Vault would encrypt it, and then refuse the ciphertext,
+// which is over its limit of 1 MiB for a JSON string. OpenBao has no such limit, but is treated alike.
 //
 // The engine: https://developer.hashicorp.com/vault/api-docs/secret/transit and https://openbao.org/api-docs/secret/transit/
 package vaultkms
@@ -88,9 +93,10 @@ type Options struct {
 	Mount string
 	// Namespace is the engine's, from the root. "": that of the client, which has it from VAULT_NAMESPACE.
 	Namespace string
-	// Client is the program's own. It is not changed, and asked at every request for its address, token and headers. Its
-	// connections, limiter and timeout are used; its retries and callbacks are not. nil: a client as the environment says, with
-	// 2 seconds to connect and 2 until the answer begins.
+	// Client is the program's own. It is not changed, and asked at every call for its address, token and headers. Its
+	// connections, limiter and timeout are used; its retries and callbacks are not, nor is api.Config.DisableRedirects, which cannot
+	// be read from a client: VAULT_DISABLE_REDIRECTS counts instead. nil: a client as the environment says, with 2 seconds to
+	// connect and 2 until the answer begins; how long it may then take is up to kms.KeyOptions.Timeout.
 	Client *api.Client
 	// AcceptUnderived takes keys that are not derived, and does not ask. Such a key opens a row's data key for every row: only
 	// Info().ContextEnforced tells, and fields then need to be bound to their rows. It is for what old programs wrote.

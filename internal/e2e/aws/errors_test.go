@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/rowseal/rowseal/internal/e2e/awstest"
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/awskms"
 	"github.com/rowseal/rowseal/kms/kmstest"
@@ -130,12 +130,7 @@ func errorCases() []kmstest.ErrorCase {
 // unreachable is a service whose endpoint refuses connections.
 func unreachable(t *testing.T) kms.Service {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := e2etest.NobodyListens(t)
 	return service(t, "alias/users", &awskms.Options{Client: sdk.New(sdk.Options{
 		Region:       region,
 		BaseEndpoint: awssdk.String("http://" + address),

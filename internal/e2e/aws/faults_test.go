@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"runtime"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +14,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/rowseal/rowseal/internal/e2e/awstest"
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/awskms"
 )
@@ -91,7 +90,7 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
 			environment(t, s.Server, s.all)
-			before := runtime.NumGoroutine()
+			before := e2etest.Goroutines()
 			k := key(t, s.arn, nil)
 			s.Next(test.faults, test.fault)
 			ciphertext, err := k.Encrypt(t.Context(), dataKey, row)
@@ -105,7 +104,7 @@ func TestFaults(t *testing.T) {
 				t.Errorf("the minute is lost: %v", err)
 			}
 			k.Close()
-			settle(t, before)
+			e2etest.Settle(t, before)
 		})
 	}
 }
@@ -206,7 +205,7 @@ func TestTheCallersClientIsNotChanged(t *testing.T) {
 func TestManyRequestsAtOnceLeaveNothingBehind(t *testing.T) {
 	s := newStage(t)
 	environment(t, s.Server, s.all)
-	before := runtime.NumGoroutine()
+	before := e2etest.Goroutines()
 	k := key(t, s.arn, nil)
 	items := make([]kms.Item, 64)
 	for i := range items {
@@ -221,19 +220,5 @@ func TestManyRequestsAtOnceLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d requests for %d items", n, len(items))
 	}
 	k.Close()
-	settle(t, before)
-}
-
-// settle waits until no more goroutines run than before.
-func settle(t *testing.T, before int) {
-	t.Helper()
-	for range 3000 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	var stacks strings.Builder
-	pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-	t.Errorf("%d goroutines, and %d before:\n%s", runtime.NumGoroutine(), before, &stacks)
+	e2etest.Settle(t, before)
 }

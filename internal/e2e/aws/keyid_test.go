@@ -111,16 +111,16 @@ func TestRewrapTakesWhatAnAllowedKeyWrapped(t *testing.T) {
 // The allowed keys are those of the key that the ciphertext comes from.
 func TestRewrapToAnotherKeyAllowsWhatItsOwnWould(t *testing.T) {
 	s, old, ciphertext := repointed(t)
-	allowing := s.options(t)
-	allowing.AllowedKeys = []string{old}
+	opts := s.options(t)
+	allowing := &awskms.Options{Client: opts.Client, AllowedKeys: []string{old}}
 	target := s.CreateKey(region)
 
 	item := kms.RewrapItem{Item: kms.Item{Data: ciphertext, Context: row}, To: row, From: key(t, "alias/users", allowing)}
-	moved := rewrapped(t, key(t, target, s.options(t)), item)
+	moved := rewrapped(t, key(t, target, opts), item)
 	expectRequests(t, s.Server, "ReEncrypt "+target+" from alias/users", "ReEncrypt "+target+" from ")
-	expectOpens(t, key(t, target, s.options(t)), moved, row)
+	expectOpens(t, key(t, target, opts), moved, row)
 
-	item.From = key(t, "alias/users", s.options(t))
+	item.From = key(t, "alias/users", opts)
 	r := key(t, target, allowing).RewrapBatch(t.Context(), []kms.RewrapItem{item})[0]
 	expectError(t, r.Data, r.Err, kms.ErrDecryptionFailed)
 }

@@ -9,12 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/davecgh/go-spew/spew"
 
 	"github.com/rowseal/rowseal/internal/e2e/awstest"
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/awskms"
 )
@@ -32,21 +34,6 @@ func secrets(s stage, ciphertext []byte) (forms []string) {
 	return forms
 }
 
-// printed is all that fmt, slog, encoding/json and a dumper that ignores methods say of v.
-func printed(v any) string {
-	var out bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		fmt.Fprintf(&out, verb+"\n", v)
-		fmt.Fprintf(&out, verb+"\n", []any{v, &v})
-	}
-	slog.New(slog.NewTextHandler(&out, nil)).Info("v", "v", v)
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("v", "v", v)
-	if b, err := json.Marshal(v); err == nil {
-		out.Write(b)
-	}
-	return out.String()
-}
-
 func expectNothingShown(t *testing.T, what, text string, secrets []string) {
 	t.Helper()
 	for _, secret := range secrets {
@@ -56,12 +43,15 @@ func expectNothingShown(t *testing.T, what, text string, secrets []string) {
 	}
 }
 
-// echo refuses with all that the request holds, as AWS does with some of it.
-func echo(code string) http.HandlerFunc {
+// echo refuses with what the request holds, as AWS does with some of it: with all its headers, or with the session token alone.
+func echo(code string, headers bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var all bytes.Buffer
-		r.Header.Write(&all)
+		if headers {
+			r.Header.Write(&all)
+		}
+		fmt.Fprintln(&all, r.Header.Get("X-Amz-Security-Token"))
 		var in struct {
 			Plaintext         []byte
 			EncryptionContext map[string]string
@@ -80,23 +70,27 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 	}
 	hidden := secrets(s, ciphertext)
 	quiet := spew.ConfigState{DisableMethods: true, MaxDepth: 20}
+	items := []kms.Item{{Data: dataKey, Context: ec}}
+	sealed := []kms.Item{{Data: ciphertext, Context: ec}}
 	for _, code := range []string{
 		"ValidationException", "SerializationException", "InvalidSignatureException", "IncompleteSignatureException",
 		"MissingAuthenticationTokenException", "UnrecognizedClientException", "ExpiredTokenException", "InvalidCiphertextException",
 		"IncorrectKeyException", "NewsException", "",
+		"AccessDeniedException", "NotFoundException", "DisabledException", "KMSInvalidStateException", "ThrottlingException",
+		"KMSInternalException", "InvalidKeyUsageException", "InvalidArnException", // these messages are shown
 	} {
-		items := []kms.Item{{Data: dataKey, Context: ec}}
-		s.Next(3, echo(code))
-		errs := []error{
-			s.service(t).Encrypt(t.Context(), items)[0].Err,
-			s.service(t).Decrypt(t.Context(), []kms.Item{{Data: ciphertext, Context: ec}})[0].Err,
-			s.service(t).(kms.Rewrapper).Rewrap(t.Context(), []kms.RewrapItem{{Item: kms.Item{Data: ciphertext, Context: ec}, To: ec}})[0].Err,
-		}
-		for _, err := range errs {
-			if err == nil {
-				t.Fatalf("%s: no error", code)
+		for _, headers := range []bool{true, false} {
+			s.Next(3, echo(code, headers))
+			for _, err := range []error{
+				s.service(t).Encrypt(t.Context(), items)[0].Err,
+				s.service(t).Decrypt(t.Context(), sealed)[0].Err,
+				s.service(t).(kms.Rewrapper).Rewrap(t.Context(), []kms.RewrapItem{{Item: sealed[0], To: ec}})[0].Err,
+			} {
+				if err == nil {
+					t.Fatalf("%s: no error", code)
+				}
+				expectNothingShown(t, code, e2etest.Printed(err)+quiet.Sdump(err), hidden)
 			}
-			expectNothingShown(t, code, printed(err)+quiet.Sdump(err), hidden)
 		}
 	}
 }
@@ -116,19 +110,29 @@ func TestServicesAndOptionsShowNoSecrets(t *testing.T) {
 		"a pointer to options": opts,
 		"a key":                k,
 	} {
-		text := printed(v)
+		text := e2etest.Printed(v)
 		expectNothingShown(t, what, text, hidden)
-		if what == "a service" && !strings.Contains(text, "awskms("+s.arn+")") {
+		if what == "a service" && !strings.Contains(text, "awskms.Service("+s.arn+")") {
 			t.Errorf("the key's id is not printed: %s", text)
 		}
 	}
 }
 
-// The test above can fail: the secrets are where they are looked for.
+// Handlers other than those of log/slog look at values in ways of their own.
+func TestSlogGetsAText(t *testing.T) {
+	s := newStage(t)
+	for _, v := range []any{*s.options(t), s.service(t)} {
+		if got := slog.AnyValue(v).Resolve(); got.Kind() != slog.KindString {
+			t.Errorf("%T resolves to a %s", v, got.Kind())
+		}
+	}
+}
+
+// TestErrorsShowNoSecrets and the like can fail: the secrets are where they are looked for.
 func TestTheSearchFindsSecrets(t *testing.T) {
 	s := newStage(t)
 	for _, v := range []any{*s.all, map[string][]byte{"k": dataKey}, kms.Context{"id": contextValue}} {
-		text := printed(v)
+		text := e2etest.Printed(v)
 		found := false
 		for _, secret := range secrets(s, []byte("ciphertext")) {
 			found = found || strings.Contains(text, secret)
@@ -149,8 +153,14 @@ func TestAnEndpointsPasswordIsRefusedAndNotShown(t *testing.T) {
 	expectError(t, nil, err, kms.ErrInvalidRequest)
 	expectNothingShown(t, "Options.Endpoint", fmt.Sprint(err), []string{password})
 
-	t.Setenv("AWS_ENDPOINT_URL_KMS", endpoint)
-	_, err = awskms.New(s.arn, nil)
-	expectError(t, nil, err, kms.ErrInvalidRequest)
-	expectNothingShown(t, "AWS_ENDPOINT_URL_KMS", fmt.Sprint(err), []string{password})
+	expectNothingShown(t, "Options", e2etest.Printed(awskms.Options{Endpoint: endpoint}), []string{password})
+
+	t.Setenv("AWS_ENDPOINT_URL_KMS", "")
+	os.Unsetenv("AWS_ENDPOINT_URL_KMS")
+	for _, variable := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"} {
+		t.Setenv(variable, endpoint)
+		_, err = awskms.New(s.arn, nil)
+		expectError(t, nil, err, kms.ErrInvalidRequest)
+		expectNothingShown(t, variable, fmt.Sprint(err), []string{password})
+	}
 }

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/rowseal/rowseal"
@@ -133,6 +134,47 @@ func TestKeysApartAreRewrappedHere(t *testing.T) {
 			expectOpens(t, s.key(t), data, row)
 		})
 	}
+}
+
+// The same id names another key to another account: there the ciphertext of a healthy row would not open.
+func TestIDsWithoutAnAccountAreResolvedByTheirOwnClient(t *testing.T) {
+	s := newStage(t)
+	theirs := s.PrincipalOf("444455556666", "app", awstest.Encrypt, awstest.Decrypt, awstest.ReEncryptFrom, awstest.ReEncryptTo)
+	old := s.CreateKeyOf("444455556666", region)
+	s.PointAlias("alias/users", old)
+	s.PointAlias("alias/users", s.arn)
+	to := s.key(t)
+	for _, id := range []string{"alias/users", old[len(old)-36:], strings.Replace(old, old[len(old)-40:], "alias/users", 1), old} {
+		t.Run(id, func(t *testing.T) {
+			from := key(t, id, &awskms.Options{Client: client(t, s.Server, region, theirs)})
+			ciphertext := seal(t, from)
+			s.Requests()
+			data := rewrapped(t, to, kms.RewrapItem{Item: kms.Item{Data: ciphertext, Context: row}, From: from, To: row})
+			if strings.HasPrefix(id, "arn:") {
+				expectRequests(t, s.Server, "ReEncrypt "+s.arn+" from "+id)
+			} else {
+				expectRequests(t, s.Server, "Decrypt "+id, "Encrypt "+s.arn)
+			}
+			expectOpens(t, to, data, row)
+		})
+	}
+}
+
+// Clients that New makes are of one caller: the environment's.
+func TestIDsWithoutAnAccountAreRewrappedByTheServerForTheSameCaller(t *testing.T) {
+	s := newStage(t)
+	s.PointAlias("alias/users", s.CreateKey(region))
+	opts := s.options(t)
+	rewrap := func(from, to *kms.Key) {
+		t.Helper()
+		ciphertext := seal(t, from)
+		s.Requests()
+		rewrapped(t, to, kms.RewrapItem{Item: kms.Item{Data: ciphertext, Context: row}, From: from, To: row})
+		expectRequests(t, s.Server, "ReEncrypt "+s.arn+" from alias/users")
+	}
+	rewrap(key(t, "alias/users", opts), key(t, s.arn, opts))
+	environment(t, s.Server, s.all)
+	rewrap(key(t, "alias/users", nil), key(t, s.arn, nil))
 }
 
 // The server tells a ciphertext that is none before it looks at rights: the right shows only because it is asked for alone.

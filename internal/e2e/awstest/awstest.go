@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// Account is the account of principals and, unless another is named, of keys.
+// Account is the account of principals and keys, unless another is named.
 const Account = "111122223333"
 
 // State is the state of a key.
@@ -56,6 +56,7 @@ type Server struct {
 // Principal is who makes requests, with the rights that Allow tells.
 type Principal struct {
 	Name      string
+	Account   string
 	AccessKey string
 	SecretKey string
 	Token     string // of a role's session, else ""
@@ -97,14 +98,27 @@ func New(t testing.TB) *Server {
 
 // Principal makes one with the given actions on all keys.
 func (s *Server) Principal(name string, actions ...string) *Principal {
+	return s.PrincipalOf(Account, name, actions...)
+}
+
+// PrincipalOf makes one of any account, in which its ids without an account are looked for.
+func (s *Server) PrincipalOf(account, name string, actions ...string) *Principal {
 	p := &Principal{
-		Name: name, AccessKey: "AKIA" + strings.ToUpper(random(8)), SecretKey: random(20), Token: "session-token-" + random(20),
+		Name: name, Account: account,
+		AccessKey: "AKIA" + strings.ToUpper(random(8)), SecretKey: random(20), Token: "session-token-" + random(20),
 		Allow: func(action, _ string) bool { return slices.Contains(actions, action) },
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.principals[p.AccessKey] = p
 	return p
+}
+
+// SetRights gives a principal other rights than its actions.
+func (s *Server) SetRights(p *Principal, allow func(action, keyARN string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.Allow = allow
 }
 
 // Expire ends a principal's session.

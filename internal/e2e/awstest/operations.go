@@ -101,7 +101,7 @@ func (s *Server) usable(in *request, id, action string) (*key, error) {
 	}
 	if !in.principal.Allow(action, k.arn) {
 		return nil, failure("AccessDeniedException", "User: arn:aws:iam::%s:user/%s is not authorized to perform: %s on resource: %s "+
-			"because no identity-based policy allows the %s action", Account, in.principal.Name, action, k.arn, action)
+			"because no identity-based policy allows the %s action", in.principal.Account, in.principal.Name, action, k.arn, action)
 	}
 	return k, k.checkState()
 }
@@ -118,9 +118,9 @@ func (s *Server) find(in *request, id string) (*key, error) {
 			return nil, failure("NotFoundException", "Invalid arn %s", region)
 		}
 	case strings.HasPrefix(id, "alias/"):
-		arn = fmt.Sprintf("arn:%s:kms:%s:%s:%s", partition(in.region), in.region, Account, id)
+		arn = fmt.Sprintf("arn:%s:kms:%s:%s:%s", partition(in.region), in.region, in.principal.Account, id)
 	default:
-		arn = fmt.Sprintf("arn:%s:kms:%s:%s:key/%s", partition(in.region), in.region, Account, id)
+		arn = fmt.Sprintf("arn:%s:kms:%s:%s:key/%s", partition(in.region), in.region, in.principal.Account, id)
 	}
 	if strings.Contains(arn, ":alias/") {
 		target, ok := s.aliases[arn]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,16 +24,19 @@ type kind struct {
 	rsa        bool // on a Managed HSM
 
 	minPlaintext, maxPlaintext int
+	// step leaves out some of what the suite alters: a request takes a millisecond, or five under the race detector. 7 still flips a bit of
+	// each byte, and kms/azurekms's own tests cut at each. ROWSEAL_SOAK=1 leaves nothing out.
+	step int
 }
 
 var kinds = []kind{
-	{"RSA", "https://kv.vault.azure.net", "wrapKey", "unwrapKey", (*azuretest.Server).RSA, false, 0, 64 << 10},
-	{"AES", "https://hsm.managedhsm.azure.net", "encrypt", "decrypt", (*azuretest.Server).AES, false, 1, 4096},
+	{"RSA", "https://kv.vault.azure.net", "wrapKey", "unwrapKey", (*azuretest.Server).RSA, false, 0, 64 << 10, 7},
+	{"AES", "https://hsm.managedhsm.azure.net", "encrypt", "decrypt", (*azuretest.Server).AES, false, 1, 4096, 7},
 }
 
 var others = []kind{
-	{"AES with padded IVs", "https://hsm.managedhsm.azure.net", "encrypt", "decrypt", (*azuretest.Server).PaddedAES, false, 1, 4096},
-	{"RSA on an HSM", "https://hsm.managedhsm.azure.net", "wrapKey", "unwrapKey", (*azuretest.Server).RSA, true, 0, 64 << 10},
+	{"AES with padded IVs", "https://hsm.managedhsm.azure.net", "encrypt", "decrypt", (*azuretest.Server).PaddedAES, false, 1, 4096, 16},
+	{"RSA on an HSM", "https://hsm.managedhsm.azure.net", "wrapKey", "unwrapKey", (*azuretest.Server).RSA, true, 0, 64 << 10, 64},
 }
 
 func eachKind(t *testing.T, f func(t *testing.T, w world)) {
@@ -95,18 +99,14 @@ func (w world) harness(t *testing.T) kmstest.Harness {
 }
 
 func TestConformance(t *testing.T) {
-	for _, k := range kinds {
+	for _, k := range slices.Concat(kinds, others) {
 		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, k)
 			h := w.harness(t)
-			kmstest.Run(t, h)
-		})
-	}
-	for _, k := range others {
-		t.Run(k.name, func(t *testing.T) {
-			w := newWorld(t, k)
-			h := w.harness(t)
-			h.Step, h.Errors = 16, nil
+			if os.Getenv("ROWSEAL_SOAK") != "1" {
+				h.Step = k.step
+			}
 			kmstest.Run(t, h)
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,25 +13,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
 	"github.com/rowseal/rowseal/internal/e2e/azuretest"
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/azurekms"
 )
-
-// noGoroutineStays fails if the test leaves goroutines behind once its server and clients are closed.
-func noGoroutineStays(t *testing.T) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() { // runs after those of the server and clients, which are registered later
-		for range 200 {
-			if runtime.NumGoroutine() <= before {
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		stacks := make([]byte, 1<<20)
-		t.Errorf("%d goroutines, before %d:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
-	})
-}
 
 // Through kms.Key, which retries: each fault ends in the right error or in success, with exactly so many requests.
 func TestFaults(t *testing.T) {
@@ -66,11 +50,9 @@ func TestFaults(t *testing.T) {
 			t.Run(name+"/"+k.name, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, k)
-				key := kms.NewKey(w.service(t, w.id, w.both), &kms.KeyOptions{Timeout: timeoutFor(name)})
-				ciphertext, err := key.Encrypt(t.Context(), []byte("a data key"), row)
-				if err != nil {
-					t.Fatal(err)
-				}
+				s := w.service(t, w.id, w.both)
+				key := kms.NewKey(s, &kms.KeyOptions{Timeout: timeoutFor(name)})
+				ciphertext := sealed(t, s)
 				before := w.Requests()
 				c.prepare(w)
 				plaintext, err := key.Decrypt(t.Context(), ciphertext, row)
@@ -91,7 +73,7 @@ func TestFaults(t *testing.T) {
 // timeoutFor is short where the fault is that nothing comes, and else long enough for a slow machine.
 func timeoutFor(fault string) time.Duration {
 	if fault == "silence" {
-		return 3 * time.Second
+		return time.Second
 	}
 	return time.Minute
 }
@@ -168,7 +150,7 @@ func TestTheCallersClient(t *testing.T) {
 func TestNoGoroutineStays(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
-			noGoroutineStays(t)
+			e2etest.NoGoroutineStays(t)
 			w := newWorld(t, k)
 			key := kms.NewKey(w.service(t, w.id, w.both), nil)
 			ciphertext, err := key.Encrypt(t.Context(), []byte("x"), row)

@@ -69,8 +69,8 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 				fmt.Fprintf(&printed, "%v %+v %#v %s %q\n", err, err, err, err, err)
 			}
 		}
-		for _, status := range []int{400, 404, 500} {
-			for _, f := range []http.HandlerFunc{echo(400), page(status), page(200)} {
+		for _, status := range []int{302, 400, 401, 403, 404, 409, 429, 500, 503} {
+			for _, f := range []http.HandlerFunc{echo(status), page(status), page(200)} {
 				w.Fail(1, f)
 				note(s.Encrypt(t.Context(), []kms.Item{{Data: []byte(secretPlaintext), Context: ec}})[0].Err)
 				w.Fail(1, f)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -68,8 +69,8 @@ func (b *b64) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// RSA makes an RSA-2048 key with this id.
-func (s *Server) RSA(id string) *Key { return s.add(id, newRSA) }
+// RSA makes an RSA-2048 key with this id. Those of other servers in this process may be the same.
+func (s *Server) RSA(id string) *Key { return s.add(id, s.newRSA) }
 
 // AES makes an oct-HSM key of 256 bits, whose answers have an IV of 12 bytes.
 func (s *Server) AES(id string) *Key { return s.add(id, func() material { return newAES(0) }) }
@@ -205,13 +206,27 @@ func forbidden(p *Principal, op string, u *url.URL) *failure {
 
 type rsaKey struct{ private *rsa.PrivateKey }
 
-func newRSA() material {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return rsaKey{private}
+// spares are the RSA keys of all servers, made once: each takes most of a second under the race detector. The nth of a server
+// is the nth here, so that no server has one twice.
+var spares struct {
+	sync.Mutex
+	keys []rsaKey
 }
+
+func spare(n int) rsaKey {
+	spares.Lock()
+	defer spares.Unlock()
+	for len(spares.keys) <= n {
+		private, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic(err)
+		}
+		spares.keys = append(spares.keys, rsaKey{private})
+	}
+	return spares.keys[n]
+}
+
+func (s *Server) newRSA() material { return spare(int(s.rsaKeys.Add(1)) - 1) }
 
 func (k rsaKey) do(op string, p parameters) (a answer, ok bool) {
 	if p.Alg != "RSA-OAEP-256" || p.IV != nil || p.Tag != nil || p.AAD != nil {

@@ -24,6 +24,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,8 +40,9 @@ const (
 
 // Server answers for every vault: by the names of its hosts.
 type Server struct {
-	http *httptest.Server
-	done chan struct{}
+	http    *httptest.Server
+	done    chan struct{}
+	rsaKeys atomic.Int64 // made so far
 
 	mu         sync.Mutex
 	keys       map[string]*Key

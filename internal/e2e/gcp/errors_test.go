@@ -2,12 +2,12 @@ package gcp
 
 import (
 	"errors"
-	"net"
 	"strings"
 	"testing"
 
 	"google.golang.org/api/option"
 
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/internal/e2e/gcptest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/kmstest"
@@ -119,15 +119,10 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := e2etest.NobodyListens(t)
 	w := newWorld(t)
 	s := serviceWith(t, keyID, append(w.Client(w.token), option.WithEndpoint(addr)))
-	err = one(s.Encrypt(t.Context(), item(dataKey))).Err
+	err := one(s.Encrypt(t.Context(), item(dataKey))).Err
 	expect(t, err, kms.ErrUnavailable)
 	if !strings.Contains(err.Error(), addr) {
 		t.Errorf("%v; want it to say who was called", err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/internal/e2e/gcptest"
 	"github.com/rowseal/rowseal/kms"
 )
@@ -279,12 +279,12 @@ func TestASilentServerIsGivenUp(t *testing.T) {
 	}
 	defer l.Close()
 	w := newWorld(t)
-	before := runtime.NumGoroutine()
+	before := e2etest.Goroutines()
 	s := serviceWith(t, keyID, append(w.Client(w.token), option.WithEndpoint(l.Addr().String())))
 	key := kms.NewKey(s, nil)
 	w.attempt(t, key, sealing, attempt{want: kms.ErrUnavailable, says: "connection error", requests: 0})
 	key.Close()
-	settled(t, before)
+	e2etest.Settle(t, before)
 }
 
 func TestATokenThatExpiresMidway(t *testing.T) {
@@ -310,7 +310,7 @@ func TestAServerThatGoesAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Stop()
-	before := runtime.NumGoroutine()
+	before := e2etest.Goroutines()
 	var items []kms.Item
 	for range 50 {
 		items = append(items, item(dataKey)...)
@@ -321,7 +321,7 @@ func TestAServerThatGoesAndComesBack(t *testing.T) {
 		}
 	}
 	key.Close()
-	settled(t, before)
+	e2etest.Settle(t, before)
 }
 
 func TestEachItemIsOneRequest(t *testing.T) {

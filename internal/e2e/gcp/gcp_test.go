@@ -5,15 +5,13 @@ package gcp
 import (
 	"bytes"
 	"context"
-	"runtime"
-	"runtime/pprof"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/oauth2"
 	"google.golang.org/api/option"
 
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/internal/e2e/gcptest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/gcpkms"
@@ -180,23 +178,9 @@ func (l lease) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: token}, nil
 }
 
-// settled waits until no more goroutines run than before, and tells which do.
-func settled(t *testing.T, before int) {
-	t.Helper()
-	for range 200 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	var b strings.Builder
-	pprof.Lookup("goroutine").WriteTo(&b, 1)
-	t.Errorf("%d goroutines, and %d before:\n%s", runtime.NumGoroutine(), before, b.String())
-}
-
 func TestNoGoroutineIsLeft(t *testing.T) {
 	w := newWorld(t)
-	before := runtime.NumGoroutine()
+	before := e2etest.Goroutines()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range 3 {
@@ -220,5 +204,5 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	settled(t, before)
+	e2etest.Settle(t, before)
 }

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +15,10 @@ import (
 
 	"github.com/davecgh/go-spew/spew"
 	"golang.org/x/oauth2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/rowseal/rowseal/internal/e2e/gcptest"
 	"github.com/rowseal/rowseal/kms"
@@ -34,6 +39,9 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		"disabled":    func(w *world) { w.key.SetState(0, gcptest.Disabled) },
 		"throttled":   func(w *world) { w.Throttle(ever, 1<<40) },
 		"unreachable": func(w *world) { w.Stop() },
+	}
+	for _, code := range []codes.Code{codes.InvalidArgument, codes.PermissionDenied, codes.NotFound, codes.Internal, codes.Unknown} {
+		faults["echoed as "+code.String()] = func(w *world) { w.SetHooks(gcptest.Hooks{Before: echo(code)}) }
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -61,6 +69,18 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			}
 			clean(t, log.String(), w.token)
 		})
+	}
+}
+
+// echo refuses with all that a request holds.
+func echo(code codes.Code) func(context.Context, int) error {
+	return func(ctx context.Context, _ int) error {
+		headers, _ := metadata.FromIncomingContext(ctx)
+		text := fmt.Sprintf("authorization: %s, aad {\"id\":%q}", headers.Get("authorization"), contextValue)
+		if method, _ := grpc.Method(ctx); strings.HasSuffix(method, "/Encrypt") {
+			text += fmt.Sprintf(", plaintext %q, %s", dataKey, base64.StdEncoding.EncodeToString(dataKey))
+		}
+		return status.Error(code, text)
 	}
 }
 

@@ -112,6 +112,83 @@ func TestOneAuditLineNamesAllRowsOfABatch(t *testing.T) {
 	})
 }
 
+// As docs/vault.md says: where a row of a batch fails, the answer is in the log as one hash, except for rewraps.
+func TestTheLogOfABatchWithABadRowTellsWhichRowsWereAskedFor(t *testing.T) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		log := s.Audit(t)
+		key := gemKey(t, s)
+		row := func(i int) kms.Context { return kms.Context{"model_id": strconv.Itoa(i)} }
+		hash := func(i int) string {
+			return log.Hash(t, base64.StdEncoding.EncodeToString([]byte(`{"model_id":"`+strconv.Itoa(i)+`"}`))+"\n")
+		}
+		var rewraps []kms.RewrapItem
+		for i := range 3 {
+			sealed, err := key.Encrypt(t.Context(), []byte("a data key"), row(i))
+			must(t, err)
+			rewraps = append(rewraps, kms.RewrapItem{Item: kms.Item{Data: sealed, Context: row(i)}, To: row(i)})
+		}
+		rewraps[1].Context, rewraps[1].To = row(9), row(9)
+		items := []kms.Item{rewraps[0].Item, rewraps[1].Item, rewraps[2].Item}
+		for operation, results := range map[string][]kms.Result{
+			"decrypt": key.DecryptBatch(t.Context(), items),
+			"rewrap":  key.RewrapBatch(t.Context(), rewraps),
+		} {
+			for i, r := range results {
+				want := map[int]error{1: kms.ErrDecryptionFailed}[i]
+				wantErr(t, operation, r.Err, want)
+			}
+			if got, want := hashes(t, log, operation), []any{hash(0), hash(9), hash(2)}; !slices.Equal(got, want) {
+				t.Errorf("%s: the log says that %v were asked for, want %v", operation, got, want)
+			}
+			answers := log.Responses(t, "transit/"+operation+"/my-key")
+			answer := answers[len(answers)-1]
+			if operation == "rewrap" {
+				failed := answer.Response.Items()[1]["error"]
+				if failed != log.Hash(t, "cipher: message authentication failed") {
+					t.Errorf("rewrap: the log says that row 1 had %v", failed)
+				}
+				continue
+			}
+			if len(answer.Response.Items()) != 0 || answer.Response.Data["http_raw_body"] == nil || answer.Response.Data["http_status_code"] != 400.0 {
+				t.Errorf("decrypt: the log has %v", answer.Response.Data)
+			}
+		}
+	})
+}
+
+func TestTheQuestionIsInTheLogAsDocumented(t *testing.T) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		log := s.Audit(t)
+		s.Key(t, "users", true)
+		must(t, encrypt(t, service(t, "users", s.Root)))
+		asked, answered := log.Requests(t, "transit/encrypt/users"), log.Responses(t, "transit/encrypt/users")
+		if len(asked) != 2 || len(answered) != 2 {
+			t.Fatalf("the log has %d requests and %d answers, want the question and one", len(asked), len(answered))
+		}
+		question, answer := asked[0].Request.Items(), answered[0]
+		if len(question) != 1 || question[0]["context"] != nil || question[0]["plaintext"] != log.Hash(t, harmless) {
+			t.Errorf("the question is %v", question)
+		}
+		if answer.Error != "" || answer.Response.Data["http_status_code"] != 400.0 || answer.Response.Data["http_raw_body"] == nil {
+			t.Errorf("the answer is %q, %v", answer.Error, answer.Response.Data)
+		}
+	})
+}
+
+// harmless is what docs/vault.md says that the question encrypts, as the API has it.
+var harmless = base64.StdEncoding.EncodeToString([]byte("rowseal: is this key derived?"))
+
+func TestALookUpPutsItsHashIntoTheLog(t *testing.T) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		log := s.Audit(t)
+		hash := log.Hash(t, "a context")
+		lookUps := log.Requests(t, "sys/audit-hash/file")
+		if len(lookUps) != 1 || lookUps[0].Request.Data["input"] != hash {
+			t.Errorf("the log has %v", lookUps)
+		}
+	})
+}
+
 // wantNowhere tells that the log has a plaintext neither as it is nor as the API sends it.
 func wantNowhere(t *testing.T, log *vaulttest.AuditLog, plaintext []byte) {
 	t.Helper()

@@ -1,7 +1,7 @@
 package vault_test
 
 import (
-	"net"
+	"encoding/base64"
 	"net/http"
 	"os"
 	"strconv"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/internal/e2e/vaulttest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/kmstest"
@@ -28,6 +29,7 @@ func TestADerivedKeyKeepsThePromises(t *testing.T) {
 			EncryptOnly:  opening(service(t, "users", s.Client(t, sealer))),
 			Rotate:       func(t *testing.T) { s.Rotate(t, "users") },
 			Version:      versionOf,
+			MaxPlaintext: maxPlaintext,
 			NeedsContext: true,
 			Errors:       errorCases(s),
 		}
@@ -49,11 +51,59 @@ func TestAnUnderivedKeyKeepsThePromisesThatItsInfoMakes(t *testing.T) {
 			return newService(t, name, &vaultkms.Options{Client: s.Root, AcceptUnderived: true})
 		}
 		kmstest.Run(t, kmstest.Harness{
-			New:     opening(accepting("old")),
-			Other:   opening(accepting("other")),
-			Rotate:  func(t *testing.T) { s.Rotate(t, "old") },
-			Version: versionOf,
+			New:          opening(accepting("old")),
+			Other:        opening(accepting("other")),
+			Rotate:       func(t *testing.T) { s.Rotate(t, "old") },
+			Version:      versionOf,
+			MaxPlaintext: maxPlaintext,
 		})
+	})
+}
+
+// maxPlaintext is what the documentation says of vaultkms.
+const maxPlaintext = 786_395
+
+func TestTheLargestPlaintextMakesARoundTrip(t *testing.T) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		s.Key(t, "users", true)
+		users := service(t, "users", s.Root)
+		for _, n := range []int{maxPlaintext - 1, maxPlaintext} {
+			item := kms.Item{Data: make([]byte, n), Context: ada}
+			sealed := only(t, users.Encrypt(t.Context(), []kms.Item{item}))
+			must(t, sealed.Err)
+			opened := only(t, users.Decrypt(t.Context(), []kms.Item{{Data: sealed.Data, Context: ada}}))
+			if opened.Err != nil || len(opened.Data) != n {
+				t.Errorf("%d bytes: %d, %v", n, len(opened.Data), opened.Err)
+			}
+			must(t, rewrap(t, users, sealed.Data))
+		}
+	})
+}
+
+func TestVaultDoesNotTakeTheCiphertextOfALargerPlaintext(t *testing.T) {
+	s := vaulttest.Start(t) // OpenBao would
+	s.Key(t, "users", true)
+	mime, err := kms.Item{Context: ada}.ContextMIME()
+	must(t, err)
+	larger := base64.StdEncoding.EncodeToString(make([]byte, maxPlaintext+1))
+	sealed := s.Write(t, "transit/encrypt/users", map[string]any{"plaintext": larger, "context": mime}).Data["ciphertext"].(string)
+	wantErr(t, "to open it", decrypt(t, service(t, "users", s.Root), []byte(sealed)), kms.ErrInvalidRequest)
+}
+
+// CheckDecrypt has seen no ciphertext, so it knows no version of the key.
+func TestTheRightToDecryptShowsAfterARotation(t *testing.T) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		s.Key(t, "users", true)
+		s.Rotate(t, "users")
+		s.Write(t, "transit/keys/users/config", map[string]any{"min_decryption_version": 2, "min_encryption_version": 2})
+		check := func(right string) error {
+			token := s.Token(t, `path "transit/`+right+`/users" { capabilities = ["update"] }`)
+			return kms.NewKey(service(t, "users", s.Client(t, token)), nil).CheckDecrypt(t.Context(), ada)
+		}
+		wantErr(t, "with the right to decrypt", check("decrypt"), nil)
+		wantErr(t, "with the right to encrypt alone", check("encrypt"), kms.ErrAccessDenied)
+		s.Write(t, "transit/keys/users/trim", map[string]any{"min_available_version": 2})
+		wantErr(t, "after version 1 was trimmed", check("decrypt"), nil)
 	})
 }
 
@@ -69,7 +119,7 @@ func TestALiveKeyKeepsThePromises(t *testing.T) {
 	if err != nil {
 		step = 16
 	}
-	h := kmstest.Harness{New: openingID(id), Version: versionOf, NeedsContext: true, Step: step}
+	h := kmstest.Harness{New: openingID(id), Version: versionOf, MaxPlaintext: maxPlaintext, NeedsContext: true, Step: step}
 	if other != "" {
 		h.Other = openingID(other)
 	}
@@ -183,16 +233,6 @@ func errorCases(s *vaulttest.Server) []kmstest.ErrorCase {
 		kmstest.ErrorCase{Name: "of a missing key, with update alone", Want: kms.ErrAccessDenied, Do: func(t *testing.T) error {
 			return encrypt(t, service(t, "missing", updateAnything(t)))
 		}})
-	if !softDeletes(s) { // OpenBao has no limit for one string
-		cases = append(cases, kmstest.ErrorCase{Name: "of a plaintext of 1 MiB", Want: kms.ErrInvalidRequest, Do: func(t *testing.T) error {
-			items := []kms.Item{{Data: make([]byte, 1<<20), Context: ada}, {Data: []byte("small"), Context: ada}}
-			results := service(t, "users", s.Root).Encrypt(t.Context(), items)
-			if results[1].Err != nil {
-				t.Errorf("the item beside it: %v", results[1].Err)
-			}
-			return results[0].Err
-		}})
-	}
 	return cases
 }
 
@@ -302,12 +342,7 @@ func expiredToken(t *testing.T, s *vaulttest.Server) string {
 // nobody is a client of an address where nothing listens.
 func nobody(t *testing.T) *api.Client {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return clientOf(t, "http://"+l.Addr().String())
+	return clientOf(t, "http://"+e2etest.NobodyListens(t))
 }
 
 // clientOf returns a client with connections of its own, which end with t.

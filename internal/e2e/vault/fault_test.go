@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +26,7 @@ import (
 	"github.com/hashicorp/vault/api"
 	"github.com/rs/zerolog"
 
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 	"github.com/rowseal/rowseal/internal/e2e/vaulttest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/vaultkms"
@@ -44,7 +44,7 @@ func TestABrokenConnectionIsUnavailable(t *testing.T) {
 		"nothing comes":                  `{"type": "timeout", "attributes": {"timeout": 0}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			leavesNoGoroutine(t)
+			e2etest.NoGoroutineStays(t)
 			proxy := through(t, s)
 			k := newFaulty(t, clientWith(t, "http://"+proxy.Listen, s.Root.Token()), kms.KeyOptions{Timeout: 300 * time.Millisecond})
 			sealed := k.seal(t, 480)
@@ -63,7 +63,7 @@ func TestABrokenConnectionIsUnavailable(t *testing.T) {
 }
 
 func TestAnAddressWhereNobodyListensIsUnavailable(t *testing.T) {
-	leavesNoGoroutine(t)
+	e2etest.NoGoroutineStays(t)
 	k := newFaulty(t, nobody(t), kms.KeyOptions{})
 	k.wantAll(t, k.key.EncryptBatch(t.Context(), k.rows(480)), kms.ErrUnavailable)
 	if n := k.requests(); n > 4 {
@@ -100,7 +100,7 @@ func TestRetryAfterIsObeyedWithinReason(t *testing.T) {
 		{http.StatusServiceUnavailable, 1, "3600", kms.ErrUnavailable, 1},
 	} {
 		t.Run(fmt.Sprint(test.status, " ", test.retryAfter), func(t *testing.T) {
-			leavesNoGoroutine(t)
+			e2etest.NoGoroutineStays(t)
 			p := inFront(t, s)
 			k := newFaulty(t, p.client(t, s.Root.Token()), kms.KeyOptions{})
 			sealed := k.seal(t, 3)
@@ -390,24 +390,4 @@ func (p *front) alter(r *http.Response) error {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	return err
-}
-
-// leavesNoGoroutine fails the test if there are more goroutines after it than now. Those of toxiproxy, which leaves some where it
-// has cut a connection, do not count.
-func leavesNoGoroutine(t *testing.T) {
-	t.Helper()
-	before := len(goroutines())
-	t.Cleanup(func() {
-		for late := time.Now().Add(20 * time.Second); len(goroutines()) > before; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(late) {
-				t.Fatalf("before the test there were %d goroutines, and now:\n%s", before, strings.Join(goroutines(), "\n\n"))
-			}
-		}
-	})
-}
-
-func goroutines() []string {
-	stacks := make([]byte, 1<<20)
-	all := strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
-	return slices.DeleteFunc(all, func(stack string) bool { return strings.Contains(stack, "toxiproxy") })
 }

@@ -74,13 +74,24 @@ func (l *AuditLog) Text(tb testing.TB) []byte {
 // Requests returns the requests to a path so far. A server writes a request down before it answers.
 func (l *AuditLog) Requests(tb testing.TB, path string) []AuditEntry {
 	tb.Helper()
+	return l.entries(tb, "request", path)
+}
+
+// Responses returns the answers to requests to a path so far. A server writes one down before it sends it.
+func (l *AuditLog) Responses(tb testing.TB, path string) []AuditEntry {
+	tb.Helper()
+	return l.entries(tb, "response", path)
+}
+
+func (l *AuditLog) entries(tb testing.TB, kind, path string) []AuditEntry {
+	tb.Helper()
 	var found []AuditEntry
 	for line := range bytes.Lines(l.Text(tb)) {
 		var e AuditEntry
 		if err := json.Unmarshal(line, &e); err != nil {
 			tb.Fatalf("%s: %v in the audit log's line %s", l.server.Name, err, line)
 		}
-		if e.Type == "request" && e.Request.Path == path {
+		if e.Type == kind && e.Request.Path == path {
 			found = append(found, e)
 		}
 	}

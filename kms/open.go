@@ -45,21 +45,22 @@ func Register(p Provider) {
 func Open(ctx context.Context, id string, opts *KeyOptions) (*Key, error) {
 	p, err := provider(id)
 	if err != nil {
-		return nil, fmt.Errorf("kms: open %q: %w", shortened(withoutPassword(id)), err)
+		return nil, fmt.Errorf("kms: open %q: %w", shortened(withoutSecrets(id)), err)
 	}
 	s, err := p.Open(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("kms: open %q: %w", withoutPassword(id), err)
+		return nil, fmt.Errorf("kms: open %q: %w", withoutSecrets(id), err)
 	}
 	return NewKey(s, opts), nil
 }
 
-// withoutPassword keeps the password of a URL that was given as an id out of messages.
-func withoutPassword(id string) string {
-	if scheme, rest, ok := strings.Cut(id, "://"); ok {
-		if _, host, ok := strings.Cut(rest, "@"); ok {
-			return scheme + "://…@" + host
-		}
+// withoutSecrets keeps out of messages where URLs have passwords, tokens and signatures.
+func withoutSecrets(id string) string {
+	if scheme, rest, ok := strings.Cut(id, "://"); ok && strings.Contains(rest, "@") {
+		return scheme + "://…" // a password may have any character: where it ends cannot be told
+	}
+	if i := strings.IndexAny(id, "?#"); i >= 0 {
+		return id[:i+1] + "…"
 	}
 	return id
 }
@@ -86,6 +87,8 @@ func provider(id string) (Provider, error) {
 	switch {
 	case id == "":
 		return Provider{}, fmt.Errorf("missing key id: %w", ErrInvalidRequest)
+	case strings.ContainsAny(id, "?#"):
+		return Provider{}, fmt.Errorf("a key id has no '?' and no '#', and what follows may be a secret: %w", ErrInvalidRequest)
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:

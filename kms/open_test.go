@@ -16,8 +16,10 @@ var errOpen = errors.New("no such file")
 func init() {
 	for _, name := range []string{"one", "two"} {
 		kms.Register(kms.Provider{
-			Name:  name,
-			Match: func(id string) bool { return id == "fake/"+name || id == "fake/both" || id == "fake/broken-"+name },
+			Name: name,
+			Match: func(id string) bool {
+				return id == "fake/"+name || id == "fake/both" || strings.HasPrefix(id, "fake/broken-"+name)
+			},
 			Open: func(_ context.Context, id string) (kms.Service, error) {
 				if strings.Contains(id, "broken") {
 					return nil, errOpen
@@ -73,9 +75,23 @@ func TestOpenPassesTheProvidersErrorOn(t *testing.T) {
 }
 
 func TestOpenDoesNotPrintAUrlsPassword(t *testing.T) {
-	_, err := kms.Open(t.Context(), "https://root:s3cret@vault.example.org/keys/users", nil)
-	if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "root") {
-		t.Errorf("got %v", err)
+	for _, password := range []string{"s3cret", "x@s3cret", "x/s3cret", "x?s3cret", "x#s3cret"} {
+		_, err := kms.Open(t.Context(), "https://root:"+password+"@vault.example.org/keys/users", nil)
+		if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "root") {
+			t.Errorf("with %s: %v", password, err)
+		}
+	}
+}
+
+func TestOpenDoesNotPrintWhatFollowsAnId(t *testing.T) {
+	for _, id := range []string{
+		"https://users.vault.azure.net/keys/users?sig=s3cret", "https://users.vault.azure.net/keys/users?sig=a@s3cret",
+		"projects/p/locations/global/keyRings/r/cryptoKeys/k?key=s3cret", "vault/users?token=s3cret", "alias/users#s3cret", "fake/broken-one?s3cret",
+	} {
+		_, err := kms.Open(t.Context(), id, nil)
+		if !errors.Is(err, kms.ErrInvalidRequest) || strings.Contains(err.Error(), "s3cret") { // not errOpen: no provider saw it
+			t.Errorf("%s: %v", id, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,19 +31,31 @@ func (v vault) with(t *testing.T, rights ...string) shell {
 	for _, right := range rights {
 		policies = append(policies, v.grant(t, right))
 	}
-	made := v.Write(t, "auth/token/create", map[string]any{"policies": policies, "period": "24h"})
-	return newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN="+made.Auth.ClientToken)
+	made := v.Write(t, "auth/token/create", tokenWith(policies...))
+	return v.shell(t, made.Auth.ClientToken)
 }
 
-var writePolicy = regexp.MustCompile(`(?m)^#   (rowseal policy .*) \| vault policy write (\S+) -$`)
+func (v vault) shell(t *testing.T, token string) shell {
+	t.Helper()
+	return newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN="+token)
+}
+
+// tokenWith is what vault token create -orphan -policy=… -period=24h sends.
+func tokenWith(policies ...string) map[string]any {
+	return map[string]any{"policies": policies, "period": "24h", "no_parent": true}
+}
+
+// givePolicy finds the commands in a policy's comments: how to write it, and how to make a token that has it.
+var givePolicy = regexp.MustCompile(`(?m)^#   (rowseal policy .*) \| vault policy write (\S+) -\n` +
+	`#   vault token create -orphan -policy=(\S+) -period=24h$`)
 
 // grant writes the policy as it is printed, comments included, and returns its name.
 func (v vault) grant(t *testing.T, right string) string {
 	t.Helper()
 	text := newShell(t).rowseal(t, "policy", "--key-id", vaultKey, "--"+right).ok(t)
-	command := writePolicy.FindStringSubmatch(text)
-	if command == nil || command[1] != "rowseal policy --key-id "+vaultKey+" --"+right {
-		t.Fatalf("the policy does not say how to write it:\n%s", text)
+	command := givePolicy.FindStringSubmatch(text)
+	if command == nil || command[1] != "rowseal policy --key-id "+vaultKey+" --"+right || command[2] != command[3] {
+		t.Fatalf("the policy does not say how to give it:\n%s", text)
 	}
 	if err := v.Root.Sys().PutPolicy(command[2], text); err != nil {
 		t.Fatal(err)
@@ -50,29 +63,53 @@ func (v vault) grant(t *testing.T, right string) string {
 	return command[2]
 }
 
+// TestATokenOutlivesTheOneThatMadeIt: the operator has the rights that a policy's comments speak of, and no more.
+func TestATokenOutlivesTheOneThatMadeIt(t *testing.T) {
+	const makes = `path "auth/token/create" { capabilities = ["update"%s] }`
+	eachVault(t, func(t *testing.T, v vault) {
+		seal := tokenWith(v.grant(t, "seal"))
+		_, err := v.Client(t, v.Token(t, fmt.Sprintf(makes, ""))).Logical().Write("auth/token/create", seal)
+		if err == nil {
+			t.Error(`without "sudo", an operator makes the token`)
+		}
+		operator := v.Client(t, v.Token(t, fmt.Sprintf(makes, `, "sudo"`)))
+		made, err := operator.Logical().Write("auth/token/create", seal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := operator.Auth().Token().RevokeSelf(""); err != nil {
+			t.Fatal(err)
+		}
+		v.shell(t, made.Auth.ClientToken).rowseal(t, "keys", "check", vaultKey).expect(t, 0, "yes", "no: ", "unknown")
+	})
+}
+
 func TestKeysCheckTellsTheRightsOfAToken(t *testing.T) {
 	eachVault(t, func(t *testing.T, v vault) {
 		v.Key(t, "underived", false)
 		before := v.Keys(t)
-		const claimed = "yes: not tried, but what the service says of itself"
+		const (
+			claimed = "yes: not tried, but what the service says of itself"
+			shut    = "unknown: not tried, as the key cannot open"
+		)
 		for _, tc := range []struct {
 			rights              []string
 			code                int
 			seal, open, context string
 		}{
 			{[]string{"seal", "open"}, 0, "yes", "yes", "yes"},
-			{[]string{"seal"}, 0, "yes", "no: ", "unknown: not tried, as the key cannot open"},
+			{[]string{"seal"}, 0, "yes", "no: ", shut},
 			{[]string{"open"}, 0, "no: ", "yes: tried with a made-up ciphertext", claimed},
-			{[]string{"rotate"}, 1, "no: ", "no: ", claimed},
+			{[]string{"rotate"}, 1, "no: ", "no: ", shut},
 		} {
 			v.with(t, tc.rights...).rowseal(t, "keys", "check", vaultKey).expect(t, tc.code, tc.seal, tc.open, tc.context)
 		}
 
-		root := newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN="+v.Root.Token())
+		root := v.shell(t, v.Root.Token())
 		root.rowseal(t, "keys", "check", "vault/underived").expect(t, 1, "no: transit/encrypt/underived: this key is not derived", "unknown", "unknown")
 		root.rowseal(t, "keys", "check", "vault/uzers").expect(t, 1, "no: ", "unknown", "unknown")
 		root.rowseal(t, "keys", "check", "vault/nowhere/my-key").expect(t, 1, "no: ", "unknown", "unknown")
-		newShell(t, "VAULT_ADDR="+v.Address, "VAULT_TOKEN=hvs.revoked").rowseal(t, "keys", "check", vaultKey).expect(t, 1, "no: ", "no: ", claimed)
+		v.shell(t, "hvs.revoked").rowseal(t, "keys", "check", vaultKey).expect(t, 1, "no: ", "no: ", shut)
 		if after := v.Keys(t); !slices.Equal(before, after) {
 			t.Errorf("the server had the keys %q and has %q", before, after)
 		}
@@ -91,7 +128,7 @@ func TestWhatASealerEncryptsOnlyAnOpenerDecrypts(t *testing.T) {
 		sealer.rowseal(t, append(decrypt, sealed)...).fails(t, "error: decrypt with vault/my-key: ", "access denied")
 		opener.rowseal(t, append(encrypt, "hello")...).fails(t, "error: encrypt with vault/my-key: ", "access denied")
 		opener.rowseal(t, "decrypt", "--key-id", vaultKey, "--context", "model_id=2", sealed).fails(t, "decryption failed")
-		sealer.rowseal(t, "encrypt", "--key-id", vaultKey, "hello").fails(t, "context")
+		sealer.rowseal(t, "encrypt", "--key-id", vaultKey, "hello").fails(t, "a derived key does nothing without a context", "(give --context NAME=VALUE)")
 	})
 }
 

@@ -69,7 +69,7 @@ The forms of key ids, and where the credentials of each service come from: 'rows
 			}
 			ciphertext, err := ring.Encrypt(cmd.Context(), plaintext, ec)
 			if err != nil {
-				return err
+				return withRemedy(err, ec)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), ciphertext)
 			return nil
@@ -106,7 +106,7 @@ Key and encryption context must be those of the encryption. After a change of ke
 			}
 			plaintext, err := ring.Decrypt(cmd.Context(), ciphertext, ec)
 			if err != nil {
-				return withRemedy(err)
+				return withRemedy(err, ec)
 			}
 			return f.print(cmd.OutOrStdout(), plaintext)
 		},
@@ -115,10 +115,12 @@ Key and encryption context must be those of the encryption. After a change of ke
 	return cmd
 }
 
-// withRemedy adds what to do to the two errors that leave it to the caller.
-func withRemedy(err error) error {
+// withRemedy adds what to do to the errors that leave it to the caller.
+func withRemedy(err error, ec kms.Context) error {
 	var refused *kms.Error
 	switch {
+	case ec == nil && errors.Is(err, kms.ErrInvalidRequest) && errors.As(err, &refused) && strings.HasPrefix(refused.KeyID, vaultPrefix):
+		return fmt.Errorf("%w (give --context NAME=VALUE)", err)
 	case errors.Is(err, rowseal.ErrVersionNotActive):
 		return fmt.Errorf("%w; name the key of that version with --previous N=ID", err)
 	case errors.Is(err, rowseal.ErrDecryptionFailed) && errors.As(err, &refused):
@@ -209,7 +211,7 @@ func (f *boxFlags) versions(cmd *cobra.Command) ([]rowseal.Version, error) {
 		number, id, ok := strings.Cut(p, "=")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || id == "" {
-			return nil, usagef("--previous %q: must be N=ID, as in 1=local/old", p)
+			return nil, usagef("--previous must be N=ID, as in 1=local/old") // what it is instead may be a secret
 		}
 		if n == f.keyVersion {
 			return nil, usagef("--previous: version %d is the current key; number the current one with --key-version", n)

@@ -69,6 +69,9 @@ The exit code is 1 if the key is found neither to seal nor to open.`,
 			}
 			defer key.Close()
 			checked, err := check(cmd.Context(), key, ec)
+			if err != nil && cmd.Context().Err() == nil { // interrupted, nothing is found
+				err = unusableError{key.ID(), err}
+			}
 			if asJSON {
 				return errors.Join(printJSON(cmd.OutOrStdout(), checked), err)
 			}
@@ -83,8 +86,28 @@ The exit code is 1 if the key is found neither to seal nor to open.`,
 	return cmd
 }
 
+// unusableError is one of check in short: the answers have its reasons.
+type unusableError struct {
+	id    string
+	cause error
+}
+
+func (e unusableError) Error() string {
+	text := e.id + " is found neither to seal nor to open"
+	for _, kind := range []error{kms.ErrAccessDenied, kms.ErrKeyNotFound, kms.ErrKeyDisabled, kms.ErrThrottled, kms.ErrUnavailable} {
+		if errors.Is(e.cause, kind) {
+			return text + ": " + kind.Error()
+		}
+	}
+	return text
+}
+
+func (e unusableError) Unwrap() error { return e.cause }
+
 // patience is how long one request may take where somebody waits for the answer.
 const patience = 5 * time.Second
+
+const cannotOpen = "not tried, as the key cannot open"
 
 // check tries out a key, with the entries of ec in the context. The error is that of sealing, of a key that is not found to
 // open either.
@@ -99,7 +122,7 @@ func check(ctx context.Context, key *kms.Key, ec kms.Context) (checkedKey, error
 		return checkedKey{key.ID(), no(reason(err)), unknown(untried), unknown(untried)}, err
 	}
 	if _, err := key.Decrypt(ctx, sealed, ec); err != nil {
-		return checkedKey{key.ID(), yes, no(reason(err)), unknown("not tried, as the key cannot open")}, nil
+		return checkedKey{key.ID(), yes, no(reason(err)), unknown(cannotOpen)}, nil
 	}
 	ec["model_id"] += "0"
 	_, err = key.Decrypt(ctx, sealed, ec)
@@ -108,11 +131,13 @@ func check(ctx context.Context, key *kms.Key, ec kms.Context) (checkedKey, error
 
 // checkReader tries out a key without the right to seal: nothing that it could open is at hand.
 func checkReader(ctx context.Context, key *kms.Key, ec kms.Context, denied error) (checkedKey, error) {
-	err := key.CheckDecrypt(ctx, ec)
-	checked := checkedKey{key.ID(), no(reason(denied)), permitted(err), claimed(key.Info())}
-	if err != nil {
+	checked := checkedKey{ID: key.ID(), Seal: no(reason(denied))}
+	if err := key.CheckDecrypt(ctx, ec); err != nil {
+		checked.Open, checked.ContextEnforced = refused(err), unknown(cannotOpen)
 		return checked, denied
 	}
+	checked.Open = answer{yes.Answer, "tried with a made-up ciphertext, which the service read and refused"}
+	checked.ContextEnforced = claimed(key.Info())
 	return checked, nil
 }
 
@@ -140,12 +165,9 @@ func enforced(err error) answer {
 	return unknown(reason(err))
 }
 
-// permitted judges how opening a made-up ciphertext ended.
-func permitted(err error) answer {
-	switch {
-	case err == nil:
-		return answer{yes.Answer, "tried with a made-up ciphertext, which the service read and refused"}
-	case errors.Is(err, kms.ErrAccessDenied):
+// refused judges why a made-up ciphertext was not read.
+func refused(err error) answer {
+	if errors.Is(err, kms.ErrAccessDenied) {
 		return no(reason(err))
 	}
 	return unknown(reason(err))
@@ -165,5 +187,5 @@ func reason(err error) string {
 	if e := (*kms.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return packageName.ReplaceAllString(err.Error(), "")
+	return wording(err)
 }

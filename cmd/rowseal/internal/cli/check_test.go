@@ -13,6 +13,7 @@ func TestCheckTellsWhatAKeyCanDo(t *testing.T) {
 	const (
 		madeUp  = "yes: tried with a made-up ciphertext, which the service read and refused"
 		untried = "unknown: not tried, as the key cannot seal"
+		shut    = "unknown: not tried, as the key cannot open"
 		says    = ": not tried, but what the service says of itself"
 		denied  = "no: access denied"
 	)
@@ -26,12 +27,12 @@ func TestCheckTellsWhatAKeyCanDo(t *testing.T) {
 		{"everything", &kmstest.Fake{}, nil, "yes", "yes", "yes", ""},
 		{"context ignored", &kmstest.Fake{IgnoreContext: true}, nil, "yes", "yes", "no: it opened under another context", ""},
 		{"context in doubt", &kmstest.Fake{Fault: refuseOther}, nil, "yes", "yes", "unknown: a wild error", ""},
-		{"seal only", &kmstest.Fake{}, opening, "yes", denied, "unknown: not tried, as the key cannot open", ""},
+		{"seal only", &kmstest.Fake{}, opening, "yes", denied, shut, ""},
 		{"open only", &kmstest.Fake{}, sealing, denied, madeUp, "yes" + says, ""},
 		{"open only, context ignored", &kmstest.Fake{IgnoreContext: true}, sealing, denied, madeUp, "no" + says, ""},
-		{"open in doubt, by a picky service", failing(kms.ErrInvalidRequest), sealing, denied, "unknown: invalid request", "yes" + says, "access denied"},
-		{"open in doubt", failing(kms.ErrKeyNotFound), sealing, denied, "unknown: key not found", "yes" + says, "access denied"},
-		{"neither", &kmstest.Fake{}, both, denied, denied, "yes" + says, "access denied"},
+		{"open in doubt, by a picky service", failing(kms.ErrInvalidRequest), sealing, denied, "unknown: invalid request", shut, "access denied"},
+		{"open in doubt", failing(kms.ErrKeyNotFound), sealing, denied, "unknown: key not found", shut, "access denied"},
+		{"neither", &kmstest.Fake{}, both, denied, denied, shut, "access denied"},
 		{"disabled", disabled(), nil, "no: key disabled", untried, untried, "key disabled"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {

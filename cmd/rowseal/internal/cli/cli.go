@@ -31,8 +31,11 @@ const (
 	exitUsage  = 2
 )
 
-// localPrefix begins the ids of local keys.
-const localPrefix = "local/"
+// The beginnings of ids of local keys and of keys of Vault.
+const (
+	localPrefix = "local/"
+	vaultPrefix = "vault/"
+)
 
 // usageError is a command line that cannot be carried out.
 type usageError struct{ error }
@@ -67,13 +70,24 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 // packageName is with what errors begin: here it tells nothing.
 var packageName = regexp.MustCompile(`^((rowseal|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy): )+`)
 
+// forGo is advice that only a Go program can follow.
+var forGo = regexp.MustCompile(`, or (?:set|into) Options\.\w+| \(or Store\.Dir\)`)
+
+// wording is an error in the command line's words.
+func wording(err error) string {
+	return forGo.ReplaceAllString(packageName.ReplaceAllString(err.Error(), ""), "")
+}
+
+// noConnection finds what Go's package net says where there is no server, or none for HTTPS.
+var noConnection = regexp.MustCompile(`\b(?:dial|lookup) |HTTP response to HTTPS client`)
+
 func message(ctx context.Context, err error) string {
-	text := packageName.ReplaceAllString(err.Error(), "")
+	text := wording(err)
 	var failed *kms.Error
 	switch {
 	case ctx.Err() != nil:
 		return "interrupted: " + text
-	case errors.Is(err, kms.ErrUnavailable) && errors.As(err, &failed) && !strings.HasPrefix(failed.KeyID, localPrefix):
+	case errors.As(err, &failed) && errors.Is(failed, kms.ErrUnavailable) && noConnection.MatchString(failed.Error()):
 		return text + "; 'rowseal keys --help' tells where the service's address comes from"
 	}
 	return text
@@ -182,8 +196,8 @@ func flagError(_ *cobra.Command, err error) error {
 
 // openKey opens a key by its id, and warns about the test key. opts may be nil.
 func openKey(cmd *cobra.Command, id string, opts *kms.KeyOptions) (*kms.Key, error) {
-	if !keyIDForm.MatchString(id) {
-		return nil, unknownID(id)
+	if err := checkID(id); err != nil {
+		return nil, err
 	}
 	if isTestKey(id) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is for tests: whoever sees what it wraps can read it\n", id)
@@ -201,6 +215,20 @@ func isTestKey(id string) bool { return id == testkms.ID || id == testkms.Encryp
 var keyIDForm = regexp.MustCompile(`^(?:(?:local|vault|projects|alias)/|https://[^/@?#]+/keys/|arn:aws[a-z-]*:kms:|` +
 	`mrk-[0-9a-f]{32}$|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$|` + testkms.ID + `(?:/encrypt)?$)`)
 
+// notOfID finds where an id does not go on, and a secret may: a query, and the beginnings of Vault's and OpenBao's tokens.
+var notOfID = regexp.MustCompile(`[?#]|/(?:hv[bsr]\.|[bsr]\.[0-9A-Za-z_-]{24})`)
+
+// checkID refuses what is no key id before anything else can repeat it.
+func checkID(id string) error {
+	if !keyIDForm.MatchString(id) {
+		return unknownID(id)
+	}
+	if found := notOfID.FindStringIndex(id); found != nil {
+		return usagef("key id %q: what follows is no part of a key id, may be a secret, and is not shown", id[:found[0]+1]+"…")
+	}
+	return nil
+}
+
 // keyIDs is for help texts.
 const keyIDs = `Key ids, and where address and credentials come from:
 
@@ -211,17 +239,15 @@ const keyIDs = `Key ids, and where address and credentials come from:
   https://NAME.vault.azure.net/keys/NAME  Azure Key Vault, or .managedhsm: az login, or $AZURE_CLIENT_ID and so on
   insecure-test-key                       for tests: whoever sees what it wraps can read it`
 
+// unknownID shows as much as kms.Open does.
 func unknownID(id string) error {
-	name := id
-	const shown = 12
-	if scheme, _, isURL := strings.Cut(id, "://"); isURL {
-		id = scheme + "://…" // the rest may hold a password
-	} else if len(id) > shown && !strings.ContainsAny(id, "/:") {
-		id = id[:shown/2] + "…" // of no key id's form: it may be a token
+	const shown = 8
+	if len(id) > shown && !keyIDForm.MatchString(id) {
+		id = id[:shown] + "…"
 	}
 	const unknown = "key id %q: known are local/NAME, vault/NAME, arn:aws:kms:…, alias/NAME, projects/…/cryptoKeys/NAME, " +
 		"https://NAME.vault.azure.net/keys/NAME and, for tests, " + testkms.ID
-	if _, err := store.Open(name); err == nil && name == id { // it reads nothing: id could be the name of a local key
+	if _, err := store.Open(id); err == nil { // it reads nothing: id could be the name of a local key
 		return usagef(unknown+"; did you mean local/%[1]s or vault/%[1]s?", id)
 	}
 	return usagef(unknown, id)

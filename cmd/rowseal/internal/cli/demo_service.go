@@ -20,6 +20,9 @@ type serviceMaster struct {
 
 // openMaster opens a key that can do what the demo shows.
 func openMaster(cmd *cobra.Command, id string, observed *observed) (master, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
 	if strings.HasPrefix(id, localPrefix) || isTestKey(id) {
 		return nil, usagef("--key-id %s: must be a key of a KMS; without --key-id, the demo makes a local key", id)
 	}
@@ -66,7 +69,7 @@ func (m serviceMaster) setUp(_ context.Context, d *demo) (*kms.Key, error) {
 
 func (m serviceMaster) words() words {
 	w := localMaster{}.words()
-	w.refusesRight = m.keeper.Service + " can refuse it the right besides (rowseal policy --key-id " + shellQuote(m.key.ID()) + " --seal)."
+	w.refusesRight = m.keeper.Service + " can refuse it the right besides (" + policy.Command(m.key.ID()) + " --seal)."
 	w.log = m.keeper.Service + " keeps its own where the application cannot change it: " + m.keeper.Log + "."
 	if m.key.Info().BatchSize > 1 {
 		return w
@@ -91,7 +94,7 @@ func (m serviceMaster) rotate(ctx context.Context, d *demo) error {
 	case errors.Is(err, kms.ErrAccessDenied): // a third right, which this demo can do without
 		d.refused(err)
 		fmt.Fprintln(d.out)
-		d.show("rowseal policy --key-id %s --rotate    # prints what gives it", shellQuote(m.key.ID()))
+		d.show("%s --rotate    # prints what gives it", policy.Command(m.key.ID()))
 	case err != nil:
 		return err
 	default:

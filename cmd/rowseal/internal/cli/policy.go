@@ -34,6 +34,9 @@ docs/permissions.md tells how a service works that may only seal, and how to sto
 			if err != nil {
 				return err
 			}
+			if err := checkID(id); err != nil {
+				return err
+			}
 			right, err := oneRight(map[policy.Right]bool{policy.Seal: seal, policy.Open: open, policy.Rotate: rotate})
 			if err != nil {
 				return err

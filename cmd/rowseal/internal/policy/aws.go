@@ -99,6 +99,9 @@ func (k *awsKey) locate(opts *Options) error {
 		return fmt.Errorf("policy: region %q: must be a region's name, as eu-central-1", opts.Region)
 	case k.partition != "":
 		return nil
+	case k.alias != "" && opts.Account == "":
+		return fmt.Errorf("policy: anybody can make %s in an account of his own, and let others use his key by it, so that a policy "+
+			"for any account would give the right to his key too: say which account with --account, or give the alias's ARN", k.alias)
 	}
 	k.account, k.region, k.partition = cmp.Or(opts.Account, "*"), cmp.Or(opts.Region, "*"), "aws"
 	switch {
@@ -116,10 +119,11 @@ func (k awsKey) resource() string {
 }
 
 func (k awsKey) notes(right Right, opts *Options) []string {
-	notes := []string{fmt.Sprintf("give it to a role: aws iam put-role-policy --role-name ROLE --policy-name rowseal-%s "+
-		"--policy-document file://FILE; it counts if the key's own policy lets the account use IAM, as the default does", right)}
-	if k.account == "*" || k.region == "*" {
-		notes = append(notes, "the key id does not say account and region: the policy takes any; narrow it with --account and --region")
+	notes := []string{fmt.Sprintf("give it to a role: aws iam put-role-policy --role-name ROLE --policy-name %s "+
+		"--policy-document file://FILE; it counts if the key's own policy lets the account use IAM, as the default does", k.policyName(right))}
+	if unsaid := k.unsaid(); len(unsaid) > 0 {
+		notes = append(notes, fmt.Sprintf("the key id does not say the %s, so that the policy takes any: narrow it with --%s",
+			strings.Join(unsaid, " and the "), strings.Join(unsaid, " and --")))
 	}
 	if k.alias != "" {
 		notes = append(notes, fmt.Sprintf("it holds for whatever key %s names, and only for requests by that alias: whoever may "+
@@ -129,9 +133,27 @@ func (k awsKey) notes(right Right, opts *Options) []string {
 		notes = append(notes, "rewrapping is authorized for the old context and for the new one: both must have what --context says")
 	}
 	if right == Rotate {
-		notes = append(notes, "from one key to another, the job needs this for both: print it for each")
+		notes = append(notes, "from one key to another, the job needs this for both: print it for each",
+			"it also lets the job change the context, and so the row that a data key belongs to: docs/permissions.md, \"The rotation job\"")
 	}
 	return notes
+}
+
+func (k awsKey) unsaid() []string {
+	var names []string
+	if k.account == "*" {
+		names = append(names, "account")
+	}
+	if k.region == "*" {
+		names = append(names, "region")
+	}
+	return names
+}
+
+// policyName: with a name that another key's policy has too, put-role-policy would replace that one.
+func (k awsKey) policyName(right Right) string {
+	key := cmp.Or(k.id, strings.ReplaceAll(strings.TrimPrefix(k.alias, "alias/"), "/", "-"))
+	return fmt.Sprintf("rowseal-%s-%.64s-%s", right, key, tag(k.resource()+" "+k.alias)) // IAM takes 128 characters
 }
 
 // iamText tells whether IAM takes the text in a policy: https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html

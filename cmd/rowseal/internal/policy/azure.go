@@ -14,8 +14,9 @@ type azureKey struct {
 	name  string
 }
 
-// azureID: what comes after "vault" is the cloud's domain.
-var azureID = regexp.MustCompile(`^https://([a-zA-Z0-9-]{3,24})\.(vault|managedhsm)\.[a-zA-Z0-9.-]+/keys/([a-zA-Z0-9-]{1,127})$`)
+// azureID: what comes after "vault" is the cloud's domain. az would take a name that begins with "-" for a flag.
+var azureID = regexp.MustCompile(`^https://([a-zA-Z0-9][a-zA-Z0-9-]{2,23})\.(vault|managedhsm)\.[a-zA-Z0-9.-]+/keys/` +
+	`([a-zA-Z0-9][a-zA-Z0-9-]{0,126})$`)
 
 func parseAzure(id string) (azureKey, bool) {
 	p, ok := parts(azureID, id)
@@ -51,7 +52,7 @@ func azureDocument(id string, right Right) (Document, error) {
 	k, ok := parseAzure(id)
 	if !ok {
 		return Document{}, errors.New("policy: the key id must be https://NAME.vault.azure.net/keys/NAME or " +
-			"https://NAME.managedhsm.azure.net/keys/NAME; roles are given for a key, not for a version")
+			"https://NAME.managedhsm.azure.net/keys/NAME; no name begins with -, and roles are given for a key, not for a version")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# %s\n", azureSays[right])

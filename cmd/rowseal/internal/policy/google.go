@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Project ids of old organisations begin with a domain: example.com:project.
-var googleID = regexp.MustCompile(`^projects/([a-z0-9][a-z0-9.:-]*)/locations/([a-z0-9-]+)/` +
-	`keyRings/([a-zA-Z0-9_-]{1,63})/cryptoKeys/([a-zA-Z0-9_-]{1,63})$`)
+// Project ids of old organisations begin with a domain: example.com:project. Google takes names that begin with "-", and
+// gcloud would take them for flags.
+var googleID = regexp.MustCompile(`^projects/([a-z0-9][a-z0-9.:-]*)/locations/([a-z0-9][a-z0-9-]*)/` +
+	`keyRings/([a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})/cryptoKeys/([a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})$`)
 
 var googleRoles = map[Right]string{
 	Seal:   "roles/cloudkms.cryptoKeyEncrypter",
@@ -27,7 +28,8 @@ func googleDocument(id string, right Right) (Document, error) {
 	p, ok := parts(googleID, id)
 	if !ok {
 		return Document{}, fmt.Errorf("policy: key id %q: must be "+
-			"projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/NAME; roles are given for a key, not for a version", id)
+			"projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/NAME; no name begins with - here, and roles are given for "+
+			"a key, not for a version", id)
 	}
 	project, location, ring, name := p[0], p[1], p[2], p[3]
 	var b strings.Builder

@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"strings"
 )
 
 // Keeper is who keeps a KMS key, and alone can change it: what to call the service, and the commands of its own tool, each
@@ -26,7 +25,7 @@ func KeeperOf(id string) (Keeper, bool) {
 		return key.keeper(id), true
 	}
 	if p, ok := parts(vaultID, id); ok {
-		return vaultKeeper(id, cmp.Or(p[0], "transit"), p[1]), true
+		return vaultKeeper(id, cmp.Or(p[0], defaultMount), p[1]), true
 	}
 	if p, ok := parts(googleID, id); ok {
 		return googleKeeper(p[0], p[1], p[2], p[3]), true
@@ -40,7 +39,7 @@ func KeeperOf(id string) (Keeper, bool) {
 // vaultKeeper: transit keys cannot be switched off, so that the right to open is taken away. That holds for tokens that
 // are there already: Vault reads policies at every request.
 func vaultKeeper(id, mount, name string) Keeper {
-	open := vaultPolicyName(id, Open)
+	open := vaultPolicyName(mount, name, Open)
 	return Keeper{
 		Service: "Vault or OpenBao",
 		Rotate:  fmt.Sprintf("vault write -f %s/keys/%s/rotate", mount, name),
@@ -118,8 +117,4 @@ func (k azureKey) keeper() Keeper {
 		Log:     "its diagnostic log, without the row's context",
 		Blind:   !k.hsm, // RSA
 	}
-}
-
-func vaultPolicyName(id string, right Right) string {
-	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(id, "vault/"), "/", "-")) + "-" + string(right)
 }

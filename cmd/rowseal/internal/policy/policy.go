@@ -6,6 +6,8 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -27,7 +29,7 @@ const (
 // Options narrows an AWS policy. Other services take none of it.
 type Options struct {
 	Context         kms.Context // what the encryption context of every call must have, at least
-	Account, Region string      // where the id does not say them; "": any
+	Account, Region string      // where the id does not say them; "": any, but for an alias, which needs an account
 }
 
 // Document is what gives the right.
@@ -64,8 +66,23 @@ func For(id string, right Right, opts *Options) (Document, error) {
 	return Document{}, ErrUnknownID
 }
 
+// Command is the command line that prints what For returns. The right is to be added, and where it is not known, the account.
+func Command(id string) string {
+	command := "rowseal policy --key-id " + id
+	if key, ok := parseAWS(id); ok && key.alias != "" && key.account == "" {
+		command += " --account ACCOUNT"
+	}
+	return command
+}
+
 // azureLike tells key ids from other URLs, which may hold a password.
 var azureLike = regexp.MustCompile(`^https://[^/@?#]+/keys/`)
+
+// tag makes a name unique: it tells apart what else would have the same.
+func tag(of string) string {
+	sum := sha256.Sum256([]byte(of))
+	return hex.EncodeToString(sum[:4])
+}
 
 // parts returns what an expression's groups match.
 func parts(form *regexp.Regexp, id string) ([]string, bool) {

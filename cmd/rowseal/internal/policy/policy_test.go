@@ -271,9 +271,11 @@ func TestUnsafeIDsAreRefused(t *testing.T) {
 	}
 	malformed := []string{
 		"vault/", "vault//k", "vault/*", "vault/a+b", "vault/+/k", "vault/a+/k", "vault/a+/b/k", "vault/a/b*/k", "vault/my key", `vault/a"b`, "vault/a\nb", "vault/{{x}}", "vault/${x}", "vault/a/",
-		"vault/-k", "vault/../sys", "vault/a/../b", "vault/./b", "vault/k\\",
+		"vault/-k", "vault/-m/k", "vault/m/-m/k", "vault/../sys", "vault/a/../b", "vault/./b", "vault/k\\",
 		"projects/p", google + "/cryptoKeyVersions/1", google + ";id", google + "$(id)", google + "\n", "projects/-p/locations/l/keyRings/r/cryptoKeys/k",
-		"projects/p/locations/l/keyRings/'/cryptoKeys/k",
+		"projects/p/locations/l/keyRings/'/cryptoKeys/k", "projects/p/locations/l/keyRings/r/cryptoKeys/--help",
+		"projects/p/locations/l/keyRings/-r/cryptoKeys/k", "projects/p/locations/-l/keyRings/r/cryptoKeys/k",
+		"https://my-vault.vault.azure.net/keys/--help", "https://-my-vault.vault.azure.net/keys/k",
 		"https://my-vault.vault.azure.net/keys/$(id)", "https://my-vault.vault.azure.net/keys/k?",
 		"https://my-vault.vault.azure.net/keys/k/0123456789abcdef0123456789abcdef",
 		"https://my'vault.vault.azure.net/keys/k", "https://localhost:8443/keys/k",
@@ -317,6 +319,93 @@ func TestOptionsThatDoNotFitAreRefused(t *testing.T) {
 		if doc, err := policy.For(tc.id, policy.Seal, &tc.opts); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s with %+v: %v, not %q: %s", tc.id, tc.opts, err, tc.want, doc.Text)
 		}
+	}
+}
+
+// TestAnAliasNeedsAnAccount: an outsider can make any alias in an account of his own, and give the right to its key to anybody.
+func TestAnAliasNeedsAnAccount(t *testing.T) {
+	for _, right := range rights {
+		for _, opts := range []*policy.Options{nil, {Region: "eu-central-1"}, {Context: kms.Context{"model_name": "User"}}} {
+			doc, err := policy.For("alias/my-key", right, opts)
+			if err == nil || errors.Is(err, policy.ErrUnknownID) || !strings.Contains(err.Error(), "--account") {
+				t.Errorf("to %s with %+v: %v, %s", right, opts, err, doc.Text)
+			}
+		}
+	}
+	for id, want := range map[string]string{
+		"alias/my-key": "rowseal policy --key-id alias/my-key --account ACCOUNT",
+		awsKeyID:       "rowseal policy --key-id " + awsKeyID,
+		"arn:aws:kms:eu-central-1:111122223333:alias/my-key": "rowseal policy --key-id arn:aws:kms:eu-central-1:111122223333:alias/my-key",
+		"vault/my-key": "rowseal policy --key-id vault/my-key",
+	} {
+		if got := policy.Command(id); got != want {
+			t.Errorf("%s: %s", id, got)
+		}
+	}
+}
+
+func TestNotesAskOnlyForWhatIsMissing(t *testing.T) {
+	const account, region = "111122223333", "eu-central-1"
+	for _, tc := range []struct {
+		id   string
+		opts policy.Options
+		want string
+	}{
+		{awsKeyID, policy.Options{}, "does not say the account and the region, so that the policy takes any: narrow it with --account and --region"},
+		{awsKeyID, policy.Options{Account: account}, "does not say the region, so that the policy takes any: narrow it with --region"},
+		{awsKeyID, policy.Options{Region: region}, "does not say the account, so that the policy takes any: narrow it with --account"},
+		{"alias/my-key", policy.Options{Account: account}, "does not say the region, so that the policy takes any: narrow it with --region"},
+		{awsKeyID, policy.Options{Account: account, Region: region}, ""},
+	} {
+		doc, err := policy.For(tc.id, policy.Open, &tc.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(doc.Notes, func(note string) bool { return strings.Contains(note, "narrow") })
+		if (i < 0) != (tc.want == "") || i >= 0 && !strings.HasSuffix(doc.Notes[i], tc.want) {
+			t.Errorf("%s with %+v: %q", tc.id, tc.opts, doc.Notes)
+		}
+	}
+}
+
+// TestEachKeyHasPoliciesOfItsOwn: a policy that is written under the name of another takes its place.
+func TestEachKeyHasPoliciesOfItsOwn(t *testing.T) {
+	const (
+		arn   = "arn:aws:kms:eu-central-1:111122223333:"
+		other = "arn:aws:kms:us-east-1:111122223333:"
+		mrk   = "mrk-1234abcd12ab34cd56ef1234567890ab"
+	)
+	long := strings.Repeat("a", 200)
+	named := regexp.MustCompile(`vault policy write (\S+)|--policy-name (\S+)`)
+	seen := map[string]string{}
+	for _, id := range []string{
+		"vault/users", "vault/Users", "vault/users-open", "vault/team-transit-users",
+		"vault/team/transit/users", "vault/team/transit-users", "vault/team-transit/users", "vault/Team/transit/users", "vault/kv/users",
+		arn + "key/" + awsKeyID, arn + "key/" + strings.Replace(awsKeyID, "1", "2", 1), arn + "key/" + mrk, other + "key/" + mrk,
+		arn + "alias/users", other + "alias/users", arn + "alias/team/users", arn + "alias/team-users", arn + "alias/Users",
+		arn + "alias/" + long, arn + "alias/" + long + "b",
+	} {
+		for _, right := range rights {
+			doc, err := policy.For(id, right, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := named.FindStringSubmatch(doc.Text + strings.Join(doc.Notes, "\n"))
+			if found == nil {
+				t.Fatalf("%s: the policy has no name: %s", id, doc.Text)
+			}
+			name := strings.ToLower(found[1] + found[2]) // as Vault and IAM compare names
+			if whose, taken := seen[name]; taken {
+				t.Errorf("%s --%s and %s have the name %s", id, right, whose, name)
+			}
+			if len(name) > 128 { // IAM's limit
+				t.Errorf("%s --%s has a name of %d characters", id, right, len(name))
+			}
+			seen[name] = id + " --" + string(right)
+		}
+	}
+	if seen["users-seal"] != "vault/users --seal" {
+		t.Errorf("the plain name is not that of vault/users but of %q", seen["users-seal"])
 	}
 }
 

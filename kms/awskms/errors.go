@@ -92,7 +92,7 @@ func isIncorrectKey(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode() == "IncorrectKeyException"
 }
 
-// errAnotherKey is no reason to believe that the request was carried out, or was not.
+// errAnotherKey does not say whether the request was carried out: whoever answered, it was not the key that was asked.
 var errAnotherKey = fmt.Errorf("awskms: the answer is empty or by another key than the one asked; it is not used: %w",
 	kms.ErrWrongAnswer)
 

@@ -26,7 +26,7 @@ const (
 	idlePerHost   = 16 // parallel requests of a kms.Key
 )
 
-// client sends what another client would send, over its connections, once.
+// client makes requests as the program's own client (from) would, over the same connections, but without its retries.
 type client struct {
 	from      *api.Client
 	sender    *api.Client
@@ -73,8 +73,9 @@ func environmentClient() (*api.Client, *http.Client, error) {
 	return made, config.HttpClient, nil
 }
 
-// senderFor returns a client with the connections of another and no retries. All else comes with each request. Neither
-// api.Client.Clone, which would set the dialer of a unix:// address anew on a transport in use, nor a setter would do.
+// senderFor returns a client that shares the connections of another and does not retry; address, token and headers come with
+// each request. It is made from a copy of the configuration: a setter would change the caller's client, and api.Client.Clone
+// would, for a unix:// address, set the dialer of a transport that is in use.
 func senderFor(from *api.Client) (*api.Client, error) {
 	config := from.CloneConfig() // has a copy of the http.Client
 	config.Address, config.AgentAddress = "http://127.0.0.1", ""

@@ -439,3 +439,39 @@ func TestAUnixSocketWillDo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The caller's own client keeps its connections: they are not ours to close.
+func TestCloseLetsGoOfOurConnectionsAlone(t *testing.T) {
+	hermetic(t)
+	for _, ours := range []bool{true, false} {
+		closed := make(chan struct{}, 16)
+		e := &engine{}
+		e.Server = httptest.NewUnstartedServer(e)
+		e.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				closed <- struct{}{}
+			}
+		}
+		e.Start()
+		t.Cleanup(e.Server.Close)
+		t.Setenv("VAULT_ADDR", e.URL)
+		var opts *vaultkms.Options
+		if !ours {
+			opts = &vaultkms.Options{Client: e.client(t)}
+		}
+		s := service(t, opts)
+		if r := s.Encrypt(t.Context(), rows(1))[0]; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if err := s.(io.Closer).Close(); err != nil {
+			t.Error(err)
+		}
+		if ours {
+			<-closed // or the test's time limit
+			continue
+		}
+		if r := s.Encrypt(t.Context(), rows(1))[0]; r.Err != nil || len(closed) > 0 {
+			t.Errorf("%d of the caller's connections were closed: %v", len(closed), r.Err)
+		}
+	}
+}

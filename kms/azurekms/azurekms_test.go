@@ -355,7 +355,9 @@ func TestOurClientGivesUpASilentServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach(s, server)
-	if _, err := seal(t.Context(), s, []byte("x"), row); !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), "timeout awaiting") {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // lest the test wait for ever
+	defer cancel()
+	if _, err := seal(ctx, s, []byte("x"), row); !errors.Is(err, kms.ErrUnavailable) || !strings.Contains(err.Error(), "timeout awaiting") {
 		t.Errorf("%v", err)
 	}
 	for range 2 {

@@ -303,7 +303,7 @@ func TestATokenThatExpiresMidway(t *testing.T) {
 	w.attempt(t, key, opening(ciphertext), attempt{requests: 1})
 }
 
-func TestAServerThatGoesAndComesBack(t *testing.T) {
+func TestAServerThatGoesAwayLeavesErrorsAndNoGoroutine(t *testing.T) {
 	w := newWorld(t)
 	key := w.opened(t)
 	if err := sealing(t.Context(), key); err != nil {

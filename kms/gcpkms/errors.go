@@ -162,8 +162,10 @@ var (
 	bearer   = regexp.MustCompile(`(?i)\bbearer\s+[^\s"\]]+`) // gRPC keeps the token to itself, so only its place is known
 )
 
-// plain puts a text on one line, without its last full stop and without passwords and tokens.
+// plain puts a text on one line, without its last full stop and without passwords and tokens. Of a proxy that refuses, gRPC
+// quotes the whole answer, which may repeat anything.
 func plain(message string) string {
+	message, _, _ = strings.Cut(message, ", response: ")
 	message = bearer.ReplaceAllString(userinfo.ReplaceAllString(message, "//…@"), "bearer …")
 	return strings.TrimSuffix(strings.Join(strings.Fields(message), " "), ".")
 }

@@ -123,6 +123,9 @@ var answers = []struct {
 	{name: "a proxy's password", code: codes.Unavailable,
 		text: `invalid proxy address "http://user:secret@proxy:3128"`, want: kms.ErrUnavailable,
 		says: "//…@proxy", without: "secret"},
+	{name: "a proxy's page", code: codes.Unavailable,
+		text: `failed to do connect handshake, response: "HTTP/1.1 407 Proxy Authentication Required\r\nX-Echo: secret\r\n"`,
+		want: kms.ErrUnavailable, says: "failed to do connect handshake", without: "secret"},
 }
 
 func TestEveryAnswerHasItsSentinel(t *testing.T) {

@@ -94,6 +94,11 @@ func (p *Principal) ExpireSecret() {
 	p.expired = true
 }
 
+// Environment returns the variables of azidentity's EnvironmentCredential for this principal, and the secret among them.
+func (p *Principal) Environment() (env []string, secret string) {
+	return []string{"AZURE_TENANT_ID=" + Tenant, "AZURE_CLIENT_ID=" + p.name, "AZURE_CLIENT_SECRET=" + p.secret}, p.secret
+}
+
 // ClientSecret returns the SDK's own credential for this principal, which asks the server's Entra.
 func (p *Principal) ClientSecret(t testing.TB, s *Server) azcore.TokenCredential {
 	t.Helper()

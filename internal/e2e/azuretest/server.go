@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"log"
 	"math/big"
@@ -35,7 +36,9 @@ const (
 	// Tenant is the tenant that the challenge names.
 	Tenant = "7c5e1b0a-0000-4000-8000-azuretest000"
 	// Authority is the host that answers as Microsoft Entra ID.
-	Authority = "login.microsoftonline.test"
+	Authority = "login.microsoftonline.com"
+
+	vaults, hsms = ".vault.azure.net", ".managedhsm.azure.net"
 )
 
 // Server answers for every vault: by the names of its hosts.
@@ -86,7 +89,7 @@ func certificate(t testing.TB) tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		DNSNames: []string{"*.vault.azure.net", "*.managedhsm.azure.net", Authority},
+		DNSNames: []string{"*" + vaults, "*" + hsms, Authority},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
@@ -97,6 +100,19 @@ func certificate(t testing.TB) tls.Certificate {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}
+}
+
+// Certificate returns the server's certificate in PEM, for SSL_CERT_FILE.
+func (s *Server) Certificate() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.TLS.Certificates[0].Certificate[0]})
+}
+
+// Address returns the server's own address for the hosts that it answers for, and "" for others.
+func (s *Server) Address(host string) string {
+	if host == Authority || strings.HasSuffix(host, vaults) || strings.HasSuffix(host, hsms) {
+		return s.http.Listener.Addr().String()
+	}
+	return ""
 }
 
 // HTTPClient returns a client to which every host is this server. It trusts the server's certificate only.

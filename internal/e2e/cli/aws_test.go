@@ -24,7 +24,7 @@ func awsShell(t *testing.T, s *awstest.Server, keyID string, rights ...string) s
 		return slices.ContainsFunc(allow, func(a func(action, arn string) bool) bool { return a(action, arn) })
 	})
 	return newShell(t, "AWS_REGION="+region, "AWS_ENDPOINT_URL_KMS="+s.URL, "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_ACCESS_KEY_ID="+p.AccessKey, "AWS_SECRET_ACCESS_KEY="+p.SecretKey, "AWS_SESSION_TOKEN="+p.Token)
+		"AWS_ACCESS_KEY_ID="+p.AccessKey, "AWS_SECRET_ACCESS_KEY="+p.SecretKey, "AWS_SESSION_TOKEN="+p.Token).hiding(p.SecretKey, p.Token)
 }
 
 // allowed reads an IAM policy without conditions.

@@ -1,4 +1,5 @@
-// Package cli tests the command line against key services: a real Vault, and AWS KMS's protocol in this process.
+// Package cli tests the command line against key services: a real Vault, and the protocols of AWS KMS, Google Cloud KMS and
+// Azure in this process.
 //
 // The tests build the program, which the go command's cache of test results does not see: use -count=1 after a change of it.
 package cli
@@ -10,8 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 )
 
 var rowseal string // the program
@@ -43,8 +48,9 @@ func build(to string) error {
 
 // shell is a place to run the program in, which has its own directory and environment.
 type shell struct {
-	dir string
-	env []string
+	dir     string
+	env     []string
+	secrets []string // no program may print them
 }
 
 // newShell returns one without anything of the machine's own environment but the PATH, on which the program is.
@@ -52,7 +58,45 @@ func newShell(t *testing.T, env ...string) shell {
 	t.Helper()
 	home := t.TempDir()
 	path := filepath.Dir(rowseal) + string(os.PathListSeparator) + os.Getenv("PATH")
-	return shell{home, append([]string{"HOME=" + home, "PATH=" + path}, env...)}
+	return shell{dir: home, env: append([]string{"HOME=" + home, "PATH=" + path}, env...)}
+}
+
+// with adds variables, which win over those before.
+func (s shell) with(env ...string) shell {
+	s.env = append(slices.Clip(s.env), env...)
+	return s
+}
+
+// hiding adds secrets.
+func (s shell) hiding(secrets ...string) shell {
+	s.secrets = append(slices.Clip(s.secrets), secrets...)
+	return s
+}
+
+// service is a server of this process that answers for hosts of the internet.
+type service interface {
+	Address(host string) string
+	Certificate() []byte
+}
+
+// behindProxy returns a shell for whose programs the server is the internet, by what every Go program honours: a proxy and
+// the certificates to trust. A program that wants to go elsewhere fails the test.
+func behindProxy(t *testing.T, s service) shell {
+	t.Helper()
+	proxy := e2etest.Proxy(t, s.Address)
+	password, _ := proxy.User.Password()
+	sh := newShell(t, "HTTPS_PROXY="+proxy.String()).hiding(password)
+	return sh.with("SSL_CERT_FILE=" + sh.file(t, "ca.pem", s.Certificate()))
+}
+
+// file writes a file that only its owner reads, and returns its path.
+func (s shell) file(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // result is how a program ended.
@@ -75,6 +119,11 @@ func (s shell) run(t *testing.T, program string, args ...string) result {
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
+	}
+	for _, secret := range s.secrets {
+		if strings.Contains(out.String()+errs.String(), secret) {
+			t.Errorf("%q is in the output of %q:\n%s%s", secret, args, &out, &errs)
+		}
 	}
 	return result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
@@ -128,4 +177,58 @@ func (r result) expect(t *testing.T, code int, seal, open, context string) {
 	if r.code != code {
 		t.Errorf("exit code %d, want %d: %s", r.code, code, r.stderr)
 	}
+}
+
+// tried returns the commands at the end of the demo's page.
+func tried(t *testing.T, page string) string {
+	t.Helper()
+	_, end, ok := strings.Cut(page, "10. Try it yourself\n")
+	if !ok {
+		t.Fatalf("no commands in\n%s", page)
+	}
+	var commands strings.Builder
+	for line := range strings.Lines(end) {
+		if command, ok := strings.CutPrefix(line, "    "); ok && !strings.HasPrefix(command, "rm ") {
+			commands.WriteString(command)
+		}
+	}
+	return commands.String()
+}
+
+// works runs the commands of the demo's page: the key is fit, the first decrypt shows a data key, the second is refused.
+func (s shell) works(t *testing.T, when, commands string) {
+	t.Helper()
+	r := s.run(t, "sh", "-c", commands)
+	if !regexp.MustCompile(`(?m)^open +yes$`).MatchString(r.stdout) || !regexp.MustCompile(`\n[A-Za-z0-9+/]{43}=\n$`).MatchString(r.stdout) {
+		t.Errorf("%s, the first decrypt shows no data key:\n%s%s", when, r.stdout, r.stderr)
+	}
+	if r.code != 1 || strings.Count(r.stderr, "error:") != 1 || !strings.Contains(r.stderr, "decryption failed") {
+		t.Errorf("%s, the second decrypt is not refused: exit code %d, %s", when, r.code, r.stderr)
+	}
+}
+
+// stopped runs them where nothing opens: both decrypts fail with these words.
+func (s shell) stopped(t *testing.T, words, commands string) {
+	t.Helper()
+	r := s.run(t, "sh", "-c", commands)
+	refusals := regexp.MustCompile(`(?m)^error: decrypt with .*`+words).FindAllString(r.stderr, -1)
+	if len(refusals) != 2 || regexp.MustCompile(`(?m)^[A-Za-z0-9+/]{43}=$`).MatchString(r.stdout) {
+		t.Errorf("switched off, it opens:\n%s%s", r.stdout, r.stderr)
+	}
+}
+
+// expectSeparateRights encrypts with the right to seal alone, decrypts with that to open alone, and tries the other of each.
+func expectSeparateRights(t *testing.T, id string, sealer, opener shell) {
+	t.Helper()
+	decrypt := func(sh shell, modelID, sealed string) result {
+		return sh.rowseal(t, "decrypt", "--key-id", id, "--context", "model_name=User", "--context", "model_id="+modelID, sealed)
+	}
+	encrypt := []string{"encrypt", "--key-id", id, "--context", "model_name=User", "--context", "model_id=1", "hello"}
+	sealed := strings.TrimSpace(sealer.rowseal(t, encrypt...).ok(t))
+	if got := decrypt(opener, "1", sealed).ok(t); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	decrypt(opener, "2", sealed).fails(t, "error: decrypt with "+id+": decryption failed; the key, the context and the ciphertext")
+	decrypt(sealer, "1", sealed).fails(t, "error: decrypt with "+id+": ", "access denied")
+	opener.rowseal(t, encrypt...).fails(t, "error: encrypt with "+id+": ", "access denied")
 }

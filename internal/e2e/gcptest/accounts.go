@@ -1,6 +1,7 @@
 package gcptest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -100,7 +101,7 @@ func (s *Server) authenticate(md metadata.MD) (*account, error) {
 		return nil, fail(codes.Unauthenticated, text, info("CREDENTIALS_MISSING"))
 	}
 	token, _ := strings.CutPrefix(bearer[0], "Bearer ")
-	a := s.accounts[token]
+	a := s.accounts[cmp.Or(s.signer(token), token)]
 	switch {
 	case a == nil:
 		return nil, fail(codes.Unauthenticated, text, info("ACCESS_TOKEN_TYPE_UNSUPPORTED"))

@@ -2,7 +2,8 @@
 // a loopback port, for Google's own client.
 //
 // It does as the service does: bearer tokens and their expiry, rights on keys, key rings and projects, the routing header,
-// checksums, key versions with their states, size limits, and AAD. Codes, details and texts are those of the service where
+// checksums, key versions with their states, size limits, and AAD. It knows service accounts by what they sign, and logins by
+// the access tokens that it hands out for them. Codes, details and texts are those of the service where
 // they are known. Ciphertexts are of its outer form, with AES-256-GCM inside.
 package gcptest
 
@@ -13,8 +14,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -32,12 +36,15 @@ type Server struct {
 	kmspb.UnimplementedKeyManagementServiceServer
 	listener *listener
 	grpc     *grpc.Server
+	tokens   *httptest.Server
 	roots    *x509.CertPool
+	pem      []byte
 
 	mu        sync.Mutex
 	hooks     Hooks
 	keys      map[string]*Key
 	accounts  map[string]*account // by token
+	files     map[string]string   // tokens, by what stands for them in credential files
 	requests  int
 	throttled int
 	wait      time.Duration
@@ -56,9 +63,11 @@ type Hooks struct {
 // New starts a server, which stops with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{keys: make(map[string]*Key), accounts: make(map[string]*account)}
-	certificate, roots := selfSigned(t)
-	s.roots = roots
+	s := &Server{keys: make(map[string]*Key), accounts: make(map[string]*account), files: make(map[string]string)}
+	certificate := selfSigned(t)
+	s.roots = x509.NewCertPool()
+	s.roots.AddCert(certificate.Leaf)
+	s.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -67,12 +76,31 @@ func New(t testing.TB) *Server {
 	s.grpc = grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&certificate)))
 	kmspb.RegisterKeyManagementServiceServer(s.grpc, s)
 	go s.grpc.Serve(s.listener)
+	s.tokens = httptest.NewUnstartedServer(http.HandlerFunc(s.serveToken))
+	s.tokens.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	s.tokens.StartTLS()
 	t.Cleanup(s.Stop)
 	return s
 }
 
-// selfSigned makes a certificate for the loopback address.
-func selfSigned(t testing.TB) (tls.Certificate, *x509.CertPool) {
+const kmsHost, tokenHost = "cloudkms.googleapis.com", "oauth2.googleapis.com"
+
+// Certificate returns the server's certificate in PEM, for SSL_CERT_FILE.
+func (s *Server) Certificate() []byte { return s.pem }
+
+// Address returns where this server answers for a host of Google's, and "" if it does not.
+func (s *Server) Address(host string) string {
+	switch host {
+	case kmsHost:
+		return s.listener.Addr().String()
+	case tokenHost:
+		return s.tokens.Listener.Addr().String()
+	}
+	return ""
+}
+
+// selfSigned makes a certificate for the loopback address and for Google's hosts.
+func selfSigned(t testing.TB) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -83,6 +111,7 @@ func selfSigned(t testing.TB) (tls.Certificate, *x509.CertPool) {
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:     []string{kmsHost, tokenHost},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -92,9 +121,7 @@ func selfSigned(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed}
 }
 
 // Client returns the options of a client that shows a token.
@@ -111,8 +138,11 @@ func (s *Server) ClientOf(tokens oauth2.TokenSource) []option.ClientOption {
 	}
 }
 
-// Stop ends the server and its connections. Its address then refuses connections.
-func (s *Server) Stop() { s.grpc.Stop() }
+// Stop ends the server and its connections. Its addresses then refuse connections.
+func (s *Server) Stop() {
+	s.grpc.Stop()
+	s.tokens.Close()
+}
 
 // CutConnections resets every connection (TCP RST), with the calls that are under way. New ones are accepted.
 func (s *Server) CutConnections() { s.listener.cut() }

@@ -1,9 +1,19 @@
 package gcptest
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
 	"google.golang.org/grpc"
@@ -61,5 +71,102 @@ func TestTheServerIsAsStrictAsTheService(t *testing.T) {
 	_, err = client.Decrypt(metadata.AppendToOutgoingContext(t.Context(), both...), &kmspb.DecryptRequest{Name: name})
 	if status.Code(err) != codes.PermissionDenied {
 		t.Errorf("opening without the right: %v", err)
+	}
+}
+
+func fields(t *testing.T, file []byte) (fields map[string]string) {
+	t.Helper()
+	if err := json.Unmarshal(file, &fields); err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+func TestASignatureStandsForItsAccountOnly(t *testing.T) {
+	s := New(t)
+	token := s.Token()
+	file := fields(t, s.KeyFile(token))
+	other := fields(t, s.KeyFile(s.Token()))
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	sign := func(changes map[string]any) string {
+		claims := map[string]any{"iss": file["client_email"], "scope": "https://www.googleapis.com/auth/cloudkms",
+			"iat": time.Now().Unix(), "exp": time.Now().Unix() + 3600}
+		maps.Copy(claims, changes)
+		text := part(map[string]string{"alg": "RS256", "typ": "JWT", "kid": file["private_key_id"]}) + "." + part(claims)
+		hash := sha256.Sum256([]byte(text))
+		signature, err := rsa.SignPKCS1v15(rand.Reader, signingKey(), crypto.SHA256, hash[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+	}
+	right := sign(nil)
+	if got := s.signer(right); got != token {
+		t.Errorf("%s is of %q", right, got)
+	}
+	dot := strings.LastIndex(right, ".")
+	text, foreign := right[:dot], sign(map[string]any{"exp": time.Now().Unix() + 60})
+	for what, jwt := range map[string]string{
+		"another signature": text + foreign[strings.LastIndex(foreign, "."):],
+		"no signature":      text,
+		"another account":   sign(map[string]any{"iss": other["client_email"]}),
+		"another scope":     sign(map[string]any{"scope": "https://www.googleapis.com/auth/drive"}),
+		"of yesterday":      sign(map[string]any{"iat": time.Now().Unix() - 90000, "exp": time.Now().Unix() - 86400}),
+		"of tomorrow":       sign(map[string]any{"iat": time.Now().Unix() + 86400, "exp": time.Now().Unix() + 90000}),
+		"too long":          sign(map[string]any{"exp": time.Now().Unix() + 7200}),
+	} {
+		if got := s.signer(jwt); got != "" {
+			t.Errorf("%s: is taken", what)
+		}
+	}
+	s.RevokeFiles(token)
+	if s.signer(right) != "" {
+		t.Error("a key that is deleted is taken")
+	}
+}
+
+func TestTheTokenEndpointKnowsItsLogins(t *testing.T) {
+	s := New(t)
+	token := s.Token()
+	file := fields(t, s.LoginFile(token))
+	client := s.tokens.Client()
+	ask := func(changes map[string]string) string {
+		t.Helper()
+		form := url.Values{"grant_type": {"refresh_token"}, "client_secret": {file["client_secret"]}, "refresh_token": {file["refresh_token"]}}
+		for name, value := range changes {
+			form.Set(name, value)
+		}
+		answer, err := client.PostForm("https://"+s.Address(tokenHost)+"/token", form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil || (answer.StatusCode == http.StatusOK) != strings.Contains(string(b), token) {
+			t.Errorf("%v: status %d, %s, %v", changes, answer.StatusCode, b, err)
+		}
+		return string(b)
+	}
+	if got := fields(t, []byte(strings.Replace(ask(nil), `"expires_in":3599,`, "", 1)))["access_token"]; got != token {
+		t.Errorf("got %q", got)
+	}
+	for want, changes := range map[string]map[string]string{
+		"unsupported_grant_type": {"grant_type": "password"},
+		"invalid_client":         {"client_secret": "guessed"},
+		"invalid_grant":          {"refresh_token": "guessed"},
+	} {
+		if got := ask(changes); !strings.Contains(got, `"error":"`+want+`"`) {
+			t.Errorf("%v: %s", changes, got)
+		}
+	}
+	s.RevokeFiles(token)
+	if got := ask(nil); !strings.Contains(got, "expired or revoked") {
+		t.Errorf("a login that is revoked: %s", got)
 	}
 }

@@ -70,12 +70,12 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 // packageName is with what errors begin: here it tells nothing.
 var packageName = regexp.MustCompile(`^((rowseal|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy): )+`)
 
-// forGo is advice that only a Go program can follow.
-var forGo = regexp.MustCompile(`, or (?:set|into) Options\.\w+| \(or Store\.Dir\)`)
+// forGo is advice that only a Go program can follow, with what else it says of the environment.
+var forGo = regexp.MustCompile(`,? or (?:(?:set|into) )?Options\.\w+| \(or Store\.Dir\)|Options\.\w+ \(for kms\.Open: (\w+=\w+)\)`)
 
 // wording is an error in the command line's words.
 func wording(err error) string {
-	return forGo.ReplaceAllString(packageName.ReplaceAllString(err.Error(), ""), "")
+	return forGo.ReplaceAllString(packageName.ReplaceAllString(err.Error(), ""), "$1")
 }
 
 // noConnection finds what Go's package net says where there is no server, or none for HTTPS.

@@ -8,16 +8,12 @@ package azuretest
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,9 +23,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 )
 
 const (
@@ -61,7 +58,7 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{done: make(chan struct{}), keys: make(map[string]*Key), requests: make(map[string]int)}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	s.http.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+	s.http.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.Certificate(t, "*"+vaults, "*"+hsms, Authority)}}
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that go away are part of the tests
 	s.http.StartTLS()
 	t.Cleanup(s.Close)
@@ -78,28 +75,6 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.http.Close()
-}
-
-func certificate(t testing.TB) tls.Certificate {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		DNSNames: []string{"*" + vaults, "*" + hsms, Authority},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}
 }
 
 // Certificate returns the server's certificate in PEM, for SSL_CERT_FILE.

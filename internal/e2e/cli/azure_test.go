@@ -66,17 +66,7 @@ func (a azure) with(t *testing.T, rights ...string) shell {
 
 func TestKeysCheckTellsTheRightsOfAnAzurePrincipal(t *testing.T) {
 	eachAzure(t, func(t *testing.T, a azure) {
-		for _, tc := range []struct {
-			rights              []string
-			code                int
-			seal, open, context string
-		}{
-			{[]string{"seal", "open"}, 0, "yes", "yes", "yes"},
-			{[]string{"seal"}, 0, "yes", "no: ", "unknown: not tried, as the key cannot open"},
-			{[]string{"open"}, 0, "no: ", "yes: tried with a made-up ciphertext", "yes: not tried, but what the service says of itself"},
-			{[]string{"rotate"}, 0, "yes", "yes", "yes"},
-			{nil, 1, "no: ", "no: ", "unknown"},
-		} {
+		for _, tc := range checksByRights {
 			a.with(t, tc.rights...).rowseal(t, "keys", "check", a.id).expect(t, tc.code, tc.seal, tc.open, tc.context)
 		}
 	})

@@ -77,17 +77,7 @@ func (g google) with(t *testing.T, rights ...string) shell {
 
 func TestKeysCheckTellsTheRightsOfAGoogleAccount(t *testing.T) {
 	eachGoogle(t, func(t *testing.T, g google) {
-		for _, tc := range []struct {
-			rights              []string
-			code                int
-			seal, open, context string
-		}{
-			{[]string{"seal", "open"}, 0, "yes", "yes", "yes"},
-			{[]string{"seal"}, 0, "yes", "no: ", "unknown: not tried, as the key cannot open"},
-			{[]string{"open"}, 0, "no: ", "yes: tried with a made-up ciphertext", "yes: not tried, but what the service says of itself"},
-			{[]string{"rotate"}, 0, "yes", "yes", "yes"},
-			{nil, 1, "no: ", "no: ", "unknown"},
-		} {
+		for _, tc := range checksByRights {
 			g.with(t, tc.rights...).rowseal(t, "keys", "check", googleKey).expect(t, tc.code, tc.seal, tc.open, tc.context)
 		}
 	})

@@ -232,3 +232,16 @@ func expectSeparateRights(t *testing.T, id string, sealer, opener shell) {
 	decrypt(sealer, "1", sealed).fails(t, "error: decrypt with "+id+": ", "access denied")
 	opener.rowseal(t, encrypt...).fails(t, "error: encrypt with "+id+": ", "access denied")
 }
+
+// checksByRights is what keys check says to callers with the given rights, where rotating takes the rights to seal and to open.
+var checksByRights = []struct {
+	rights              []string
+	code                int
+	seal, open, context string
+}{
+	{[]string{"seal", "open"}, 0, "yes", "yes", "yes"},
+	{[]string{"seal"}, 0, "yes", "no: ", "unknown: not tried, as the key cannot open"},
+	{[]string{"open"}, 0, "no: ", "yes: tried with a made-up ciphertext", "yes: not tried, but what the service says of itself"},
+	{[]string{"rotate"}, 0, "yes", "yes", "yes"},
+	{nil, 1, "no: ", "no: ", "unknown"},
+}

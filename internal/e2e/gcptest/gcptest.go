@@ -9,13 +9,9 @@ package gcptest
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +25,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 )
 
 // Server is the service. Its methods are safe for concurrent use.
@@ -64,7 +62,7 @@ type Hooks struct {
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{keys: make(map[string]*Key), accounts: make(map[string]*account), files: make(map[string]string)}
-	certificate := selfSigned(t)
+	certificate := e2etest.Certificate(t, kmsHost, tokenHost)
 	s.roots = x509.NewCertPool()
 	s.roots.AddCert(certificate.Leaf)
 	s.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
@@ -97,31 +95,6 @@ func (s *Server) Address(host string) string {
 		return s.tokens.Listener.Addr().String()
 	}
 	return ""
-}
-
-// selfSigned makes a certificate for the loopback address and for Google's hosts.
-func selfSigned(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		DNSNames:     []string{kmsHost, tokenHost},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed}
 }
 
 // Client returns the options of a client that shows a token.

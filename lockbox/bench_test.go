@@ -4,35 +4,112 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/crypto/nacl/secretbox"
 
 	"github.com/rowseal/rowseal/lockbox"
 )
 
 // The benchmarks seal and open a field of 64 bytes, under a kept key and under one that is new for every message (a row of
-// one field), as a box does it and bare: crypto/aes, cipher.NewGCMWithRandomNonce and encoding/base64, nothing else.
+// one field), as a box does it and bare: crypto/aes, cipher.NewGCMWithRandomNonce and encoding/base64, nothing else. The
+// other algorithms are raw under a kept key.
 const fieldSize = 64
 
 var associatedData = []byte("users.email_ciphertext")
 
 func BenchmarkEncrypt(b *testing.B) {
-	for _, c := range contests {
-		b.Run(c.name, func(b *testing.B) { compare(b, c.encrypt, c.bareEncrypt) })
+	for _, c := range slices.Concat(contests, otherContests()) {
+		b.Run(c.name, func(b *testing.B) { compare(b, fieldSize, 500, c.encrypt, c.bareEncrypt) })
 	}
 }
 
 func BenchmarkDecrypt(b *testing.B) {
-	for _, c := range contests {
-		b.Run(c.name, func(b *testing.B) { compare(b, c.decrypt, c.bareDecrypt) })
+	for _, c := range slices.Concat(contests, otherContests()) {
+		b.Run(c.name, func(b *testing.B) { compare(b, fieldSize, 500, c.decrypt, c.bareDecrypt) })
 	}
+}
+
+// The bare way to seal a file: all of it read, one Seal. Its ciphertext takes as much memory once more.
+func BenchmarkFile(b *testing.B) {
+	const size = 16 << 20
+	content := make([]byte, size)
+	box := newBox(b, testKey, &lockbox.Options{Format: lockbox.Format{Raw: true}})
+	sealed := must(box.Encrypt(content, associatedData))
+	aead := newBare(testKey)
+	for _, c := range []struct {
+		name       string
+		ours, bare func()
+	}{
+		{
+			"encrypt",
+			func() { sink = must(box.EncryptFile(bytes.NewReader(content), 0, associatedData)) },
+			func() { sink = aead.Seal(nil, nil, must(io.ReadAll(bytes.NewReader(content))), associatedData) },
+		},
+		{
+			"encrypt without a size",
+			func() { sink = must(box.EncryptFile(struct{ io.Reader }{bytes.NewReader(content)}, 0, associatedData)) },
+			func() { sink = aead.Seal(nil, nil, must(io.ReadAll(bytes.NewReader(content))), associatedData) },
+		},
+		{
+			"decrypt",
+			func() { sink = must(box.DecryptFile(bytes.NewReader(sealed), 0, associatedData)) },
+			func() { sink = must(aead.Open(nil, nil, must(io.ReadAll(bytes.NewReader(sealed))), associatedData)) },
+		},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			compare(b, size, 1, c.ours, c.bare)
+			b.ReportMetric(peak(c.ours)/size, "peak/size")
+			b.ReportMetric(peak(c.bare)/size, "bare-peak/size")
+		})
+	}
+}
+
+// peak is the most memory that f has at one time, in bytes, above what was there before. It is sampled.
+func peak(f func()) float64 {
+	sink = nil
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(5)) // so that the heap is little more than what is in use
+	before, most := heap(), uint64(0)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			most = max(most, heap())
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+		}
+	}()
+	f()
+	most2 := heap()
+	close(stop)
+	<-stopped
+	return float64(max(most, most2) - before)
+}
+
+func heap() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // The promise that the benchmarks watch, in the part that does not depend on the machine.
 func TestABoxAllocatesAtMostOnceMoreThanTheBareCipher(t *testing.T) {
-	for _, c := range contests {
+	for _, c := range slices.Concat(contests, otherContests()) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, op := range []struct {
 				name       string
@@ -49,8 +126,7 @@ func TestABoxAllocatesAtMostOnceMoreThanTheBareCipher(t *testing.T) {
 
 // compare measures ours, and beside it the ratio to bare. Both run in turn in short batches, so that a change of the
 // machine's speed reaches both.
-func compare(b *testing.B, ours, bare func()) {
-	const batch = 500
+func compare(b *testing.B, size int64, batch int, ours, bare func()) {
 	var oursTime, bareTime time.Duration
 	run := func(n int, f func()) time.Duration {
 		start := time.Now()
@@ -59,9 +135,9 @@ func compare(b *testing.B, ours, bare func()) {
 		}
 		return time.Since(start)
 	}
-	bareAllocs := testing.AllocsPerRun(100, bare)
+	bareAllocs := testing.AllocsPerRun(min(100, batch), bare)
 	b.ReportAllocs()
-	b.SetBytes(fieldSize)
+	b.SetBytes(size)
 	b.ResetTimer()
 	for done := 0; done < b.N; done += batch {
 		n := min(batch, b.N-done)
@@ -127,6 +203,50 @@ func newContest(raw, fresh bool) contest {
 		bareEncrypt: func() { bareEncrypt(keptAEAD) },
 		decrypt:     func() { sink = must(kept.Decrypt(ciphertext, associatedData)) },
 		bareDecrypt: func() { bareDecrypt(keptAEAD) },
+	}
+}
+
+// otherContests are those of the algorithms that FIPS 140-3 does not approve: bare, chacha20poly1305 and secretbox.
+func otherContests() []contest {
+	if fips140.Enforced() {
+		return nil
+	}
+	opts := &lockbox.Options{Algorithm: lockbox.XChaCha20, Format: lockbox.Format{Raw: true}}
+	chacha := must(chacha20poly1305.NewX(testKey))
+	salsaKey := (*[32]byte)(testKey)
+	salsaOpts := &lockbox.Options{Algorithm: lockbox.XSalsa20, Format: lockbox.Format{Raw: true}}
+	return []contest{
+		newOtherContest("xchacha20", must(lockbox.New(testKey, opts)), associatedData,
+			func(nonce *[24]byte, plaintext []byte) []byte {
+				return chacha.Seal(nonce[:], nonce[:], plaintext, associatedData)
+			},
+			func(sealed []byte) []byte { return must(chacha.Open(nil, sealed[:24], sealed[24:], associatedData)) }),
+		newOtherContest("xsalsa20", must(lockbox.New(testKey, salsaOpts)), nil,
+			func(nonce *[24]byte, plaintext []byte) []byte {
+				return secretbox.Seal(nonce[:], plaintext, nonce, salsaKey)
+			},
+			func(sealed []byte) []byte {
+				plaintext, _ := secretbox.Open(nil, sealed[24:], (*[24]byte)(sealed), salsaKey)
+				return plaintext
+			}),
+	}
+}
+
+func newOtherContest(
+	name string, box *lockbox.Box, ad []byte, seal func(nonce *[24]byte, plaintext []byte) []byte, open func(sealed []byte) []byte,
+) contest {
+	plaintext := bytes.Repeat([]byte("p"), fieldSize)
+	sealed := must(box.Encrypt(plaintext, ad))
+	return contest{
+		name:    name,
+		encrypt: func() { sink = must(box.Encrypt(plaintext, ad)) },
+		bareEncrypt: func() {
+			var nonce [24]byte
+			rand.Read(nonce[:])
+			sink = seal(&nonce, plaintext)
+		},
+		decrypt:     func() { sink = must(box.Decrypt(sealed, ad)) },
+		bareDecrypt: func() { sink = open(sealed) },
 	}
 }
 

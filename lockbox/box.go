@@ -1,7 +1,6 @@
 package lockbox
 
 import (
-	"crypto/cipher"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,8 +17,11 @@ var ErrDecryptionFailed = errs.ErrDecryptionFailed
 
 // Options say how a box writes, and what else it reads. The zero value is the gem's default for a model's attribute.
 type Options struct {
-	Algorithm Algorithm // "" is AESGCM
+	Algorithm Algorithm // "" is AESGCM for New, and Hybrid for NewHybrid
 	Format
+
+	// AssociatedData is used where Encrypt and Decrypt are given nil. It is no secret.
+	AssociatedData []byte
 
 	// Previous versions are tried in their order when the current one does not open a ciphertext. They never encrypt.
 	Previous []Previous
@@ -29,9 +31,14 @@ type Options struct {
 // Its key hides from fmt, log/slog and encoding/json where they ask a value how to print it; in unexported fields and
 // behind wrong verbs, fmt does not ask. So keep the Box that New makes, which has nothing to show, and not this.
 type Previous struct {
-	Key       []byte    `json:"-"` // KeySize bytes; nil is the key of the box
-	Algorithm Algorithm // "" is AESGCM
-	Padding   int       // in bytes, 0 for none; not inherited from the box
+	Key       []byte      `json:"-"` // KeySize bytes; nil is the key of the box
+	Hybrid    *HybridKeys `json:"-"` // of the algorithm Hybrid, which then need not be named; nil: those of the box
+	Algorithm Algorithm   // "" is AESGCM
+	Padding   int         // in bytes, 0 for none; not inherited from the box
+
+	// AssociatedData is what this version was sealed with, whatever Decrypt is given. nil is what Decrypt is given, or the
+	// box's own; empty and not nil is none.
+	AssociatedData []byte
 }
 
 // Format prints the type's name and not the key, whatever the verb.
@@ -43,101 +50,109 @@ func (Previous) LogValue() slog.Value { return slog.StringValue("lockbox.Previou
 // Box seals and opens messages under one key. It is safe for concurrent use, and may be copied. Its key does not show
 // through fmt, log/slog, encoding/json, or what follows its fields by reflection.
 type Box struct {
-	// ciphers is a closure because printers, test diffs and dumpers follow fields, unexported ones too.
-	ciphers func() (current cipher.AEAD, previous []version)
-	format  Format
-}
-
-type version struct {
-	aead    cipher.AEAD
-	padding int
+	// versions is a closure because printers, test diffs and dumpers follow fields, unexported ones too.
+	versions func() (current version, previous []version)
+	format   Format
 }
 
 // New returns a box under a key of KeySize bytes, which it copies. nil options are the zero Options.
 func New(key []byte, opts *Options) (*Box, error) {
 	// Small enough to be inlined, so that a box which its caller does not keep costs no allocation of its own.
-	b, err := newBox(key, opts)
+	b, err := newBox(key, nil, opts)
 	if err != nil {
 		return nil, err
 	}
 	return &b, nil
 }
 
-func newBox(key []byte, opts *Options) (Box, error) {
+// NewHybrid returns a box of the algorithm Hybrid, whose caveat it shares. nil options are the zero Options.
+func NewHybrid(keys HybridKeys, opts *Options) (*Box, error) {
+	b, err := newBox(nil, &keys, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &b, nil
+}
+
+// newBox has a key, or else hybrid keys.
+func newBox(key []byte, hybrid *HybridKeys, opts *Options) (Box, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
 	if err := opts.Format.Validate(); err != nil {
 		return Box{}, err
 	}
-	current, err := newAEAD(opts.Algorithm, key)
+	current, err := newVersion(opts.Algorithm, key, hybrid, opts.AssociatedData)
 	if err != nil {
 		return Box{}, err
 	}
-	previous, err := newVersions(key, opts.Previous)
+	previous, err := newPrevious(key, hybrid, opts.Previous)
 	if err != nil {
 		return Box{}, err
 	}
-	ciphers := func() (cipher.AEAD, []version) { return current, previous }
-	return Box{ciphers, opts.Format}, nil
-}
-
-func newVersions(key []byte, previous []Previous) ([]version, error) {
-	var versions []version
-	for i, p := range previous {
-		if err := (Format{Padding: p.Padding}).Validate(); err != nil {
-			return nil, fmt.Errorf("%w (previous version %d)", err, i)
-		}
-		own := p.Key
-		if own == nil {
-			own = key
-		}
-		aead, err := newAEAD(p.Algorithm, own)
-		if err != nil {
-			return nil, fmt.Errorf("%w (previous version %d)", err, i)
-		}
-		versions = append(versions, version{aead, p.Padding})
+	if err := checkAssociated(previous, opts.AssociatedData); err != nil {
+		return Box{}, err
 	}
-	return versions, nil
+	return Box{func() (version, []version) { return current, previous }, opts.Format}, nil
 }
 
 // WithFormat returns a box with the same key and previous versions, and another format: one row's data key makes one box,
 // and each field of the row writes in its own format. It costs next to nothing.
-func (b *Box) WithFormat(f Format) *Box { return &Box{b.ciphers, f} }
+func (b *Box) WithFormat(f Format) *Box { return &Box{b.versions, f} }
 
-// Encrypt seals plaintext under a fresh random nonce, and authenticates associatedData with it (nil and empty are the
-// same). The result is nonce, ciphertext and tag, in strict base64 unless the format is raw.
+// Encrypt seals plaintext under a fresh random nonce, and authenticates associatedData with it. nil stands for
+// Options.AssociatedData, empty and not nil for none. The result is nonce, ciphertext and tag in the order of the algorithm,
+// in strict base64 unless the format is raw.
 //
 // "" is sealed like any message. That the gem leaves "" as it is in a model's attribute is the model's rule, not the
 // box's.
 func (b *Box) Encrypt(plaintext, associatedData []byte) ([]byte, error) {
+	return b.encrypt(nil, plaintext, associatedData)
+}
+
+// encrypt works in place where the format is raw, dst is the start of plaintext's memory, and there is room.
+func (b *Box) encrypt(dst, plaintext, associatedData []byte) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	aead, _ := b.ciphers()
-	size := len(plaintext)
-	if b.format.Padding > 0 {
-		size = paddedLen(size, b.format.Padding)
+	v, _ := b.versions()
+	if v.seals == nil {
+		return nil, errors.New("lockbox: this hybrid box has no encryption key: it only decrypts")
 	}
-	size += aead.Overhead()
+	associatedData, err := v.associated(associatedData)
+	if err != nil {
+		return nil, err
+	}
+	size := b.sealedLen(v, len(plaintext))
 	if b.format.Raw {
-		return b.seal(aead, make([]byte, 0, size), plaintext, associatedData), nil
+		if cap(dst) < size {
+			dst = make([]byte, 0, size)
+		}
+		return b.seal(v.seals, dst, plaintext, associatedData), nil
 	}
 	text := make([]byte, base64.StdEncoding.EncodedLen(size))
 	tail := len(text) - size
-	b.seal(aead, text[tail:tail], plaintext, associatedData)
+	b.seal(v.seals, text[tail:tail], plaintext, associatedData)
 	encodeTail(text, size)
 	return text, nil
 }
 
-// seal appends the sealed plaintext to dst, which is empty and has room for it, all zeros.
-func (b *Box) seal(aead cipher.AEAD, dst, plaintext, associatedData []byte) []byte {
+// sealedLen is the length of n bytes once padded and sealed, before base64.
+func (b *Box) sealedLen(v version, n int) int {
 	if b.format.Padding > 0 {
-		padded := dst[:paddedLen(len(plaintext), b.format.Padding)] // where the AEAD may seal in place
+		n = paddedLen(n, b.format.Padding)
+	}
+	return n + v.seals.Overhead()
+}
+
+// seal appends the sealed plaintext to dst, which is empty and has room for it.
+func (b *Box) seal(p primitive, dst, plaintext, associatedData []byte) []byte {
+	if b.format.Padding > 0 {
+		padded := dst[:paddedLen(len(plaintext), b.format.Padding)]
 		pad(padded, plaintext)
 		plaintext = padded
 	}
-	return aead.Seal(dst, nil, plaintext, associatedData)
+	return p.Seal(dst, nil, plaintext, associatedData)
 }
 
 // encodeTail turns the last n bytes of text into the base64 that fills it. Each chunk is copied first, because
@@ -153,22 +168,38 @@ func encodeTail(text []byte, n int) {
 }
 
 // Decrypt opens what Encrypt or the gem has sealed, under the current version or a previous one. Base64 is read as Ruby
-// reads it: bytes outside the alphabet, line ends for one, are skipped, and padding may be missing. Whatever does not
-// open is ErrDecryptionFailed. It takes no more memory than the ciphertext has, and as much for each previous version
-// tried.
+// reads it: bytes outside the alphabet, line ends for one, are skipped, and padding may be missing. nil associated data
+// stands for Options.AssociatedData, empty and not nil for none. Whatever does not open is ErrDecryptionFailed. It takes
+// no more memory than the ciphertext has, and as much for each previous version tried; XSalsa20 and Hybrid take it twice.
 func (b *Box) Decrypt(ciphertext, associatedData []byte) ([]byte, error) {
+	return b.decrypt(ciphertext, associatedData, false)
+}
+
+// decrypt may overwrite a ciphertext that is disposable.
+func (b *Box) decrypt(ciphertext, associatedData []byte, disposable bool) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	aead, previous := b.ciphers()
-	if !b.format.Raw {
-		ciphertext = mime64.AppendDecode(nil, ciphertext)
+	v, previous := b.versions()
+	if v.opens == nil {
+		return nil, errors.New("lockbox: this hybrid box has no decryption key: it only encrypts")
 	}
-	for v := (version{aead, b.format.Padding}); ; v, previous = previous[0], previous[1:] {
+	associatedData, err := v.associated(associatedData)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAssociated(previous, associatedData); err != nil {
+		return nil, err
+	}
+	if !b.format.Raw {
+		ciphertext, disposable = mime64.AppendDecode(nil, ciphertext), true
+	}
+	v.padding, v.associatedData = b.format.Padding, associatedData
+	for ; ; v, previous = previous[0], previous[1:] {
 		last := len(previous) == 0
 		dst := []byte{} // so that "" opens to an empty slice, not to nil
-		if last && !b.format.Raw {
-			dst = ciphertext[:0] // our own copy, and nobody needs it again: open in place
+		if last && disposable {
+			dst = ciphertext[:0] // nobody needs it again: open in place
 		}
 		if plaintext, err := v.open(dst, ciphertext, associatedData); err == nil {
 			return plaintext, nil
@@ -179,19 +210,8 @@ func (b *Box) Decrypt(ciphertext, associatedData []byte) ([]byte, error) {
 	}
 }
 
-func (v version) open(dst, ciphertext, associatedData []byte) ([]byte, error) {
-	plaintext, err := v.aead.Open(dst, nil, ciphertext, associatedData)
-	if err != nil {
-		return nil, err
-	}
-	if v.padding > 0 {
-		return Unpad(plaintext, v.padding)
-	}
-	return plaintext, nil
-}
-
 func (b *Box) check() error {
-	if b.ciphers == nil {
+	if b.versions == nil {
 		return errors.New("lockbox: the zero Box has no key: make one with New")
 	}
 	return b.format.Validate()

@@ -1,8 +1,13 @@
 package lockbox_test
 
 import (
+	"bytes"
+	"crypto/fips140"
 	"errors"
 	"fmt"
+	"math/big"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/rowseal/rowseal/lockbox"
@@ -79,5 +84,174 @@ func ExampleCodecOf() {
 	fmt.Println(err)
 	// Output:
 	// 2026-02-28 <nil>
-	// lockbox: type "date" does not fit a Go int: use type integer, or Go's time.Time
+	// lockbox: type "date" does not fit a Go int: use type integer, json, or Go's time.Time
+}
+
+// New data uses XChaCha20 where the mode of the program allows it.
+func ExampleNew_algorithm() {
+	algorithm := lockbox.XChaCha20
+	if fips140.Enforced() { // New would return ErrNotFIPS
+		algorithm = lockbox.AESGCM
+	}
+	key := make([]byte, lockbox.KeySize) // of zeros, for the example
+	box, err := lockbox.New(key, &lockbox.Options{Algorithm: algorithm, AssociatedData: []byte("users.email_ciphertext")})
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := box.Encrypt([]byte("hi@example.org"), nil) // nil: the associated data of the box
+	if err != nil {
+		panic(err)
+	}
+	email, err := box.Decrypt(sealed, nil)
+	fmt.Printf("%s %v\n", email, err)
+	// Output: hi@example.org <nil>
+}
+
+// A column moves from a key that is derived from a master key, under its old name and unbound, to data keys and bound fields.
+func ExamplePrevious() {
+	masterKey := make([]byte, lockbox.KeySize) // of zeros, for the example
+	oldKey, err := lockbox.AttributeKey(masterKey, "people", "mail_ciphertext")
+	if err != nil {
+		panic(err)
+	}
+	dataKey := []byte("32 random bytes, one key per row")
+	box, err := lockbox.New(dataKey, &lockbox.Options{
+		AssociatedData: []byte("users.email_ciphertext"),
+		Previous:       []lockbox.Previous{{Key: oldKey, AssociatedData: []byte{}}},
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	old, err := lockbox.New(oldKey, nil)
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := old.Encrypt([]byte("hi@example.org"), nil)
+	if err != nil {
+		panic(err)
+	}
+	email, err := box.Decrypt(sealed, nil)
+	fmt.Printf("%s %v\n", email, err)
+	// Output: hi@example.org <nil>
+}
+
+// What the gem sealed with a pair of keys opens, but not in FIPS 140-3 mode.
+func ExampleNewHybrid() {
+	keys, err := lockbox.ParseHybridKeys("", "2912f1dd1f484d3d1f8781ae6144fb9bc5dddebc2e5644a63aeb5b90eaadf694"+
+		"81418159611137d8683e406ba954c03ac8914d76cba572a536b1f964aa2ee370")
+	if err != nil {
+		panic(err)
+	}
+	fromRuby := []byte("MZrGWKzdVMds/9gfe32Ccjf5hS/kFGsx3XHa8xVp56xYiypD1fgbmejMbMM6BRwUqB6BkYg75VkiRDzqC9u0Vnx3GcGuWGxFMR9zfE0q3ts=")
+
+	box, err := lockbox.NewHybrid(keys, nil)
+	refused := errors.Is(err, lockbox.ErrNotFIPS)
+	opened := false
+	if err == nil {
+		message, err := box.Decrypt(fromRuby, nil)
+		opened = err == nil && len(message) == 40
+	}
+	fmt.Println("opened, or refused by FIPS 140-3:", opened || refused)
+	// Output: opened, or refused by FIPS 140-3: true
+}
+
+func ExampleBox_EncryptFile() {
+	dataKey := make([]byte, lockbox.KeySize) // of zeros, for the example
+	box, err := lockbox.New(dataKey, &lockbox.Options{Format: lockbox.Format{Raw: true}})
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := box.EncryptFile(strings.NewReader("a driving licence"), 0, nil)
+	fmt.Println(len(sealed), "bytes", err)
+
+	content, err := box.DecryptFile(bytes.NewReader(sealed), 0, nil)
+	fmt.Printf("%s %v\n", content, err)
+
+	_, err = box.EncryptFile(strings.NewReader("a driving licence"), 10, nil)
+	fmt.Println(errors.Is(err, lockbox.ErrTooLarge))
+	// Output:
+	// 45 bytes <nil>
+	// a driving licence <nil>
+	// true
+}
+
+// Go has no decimal type: a decimal is a string, a *big.Rat, or a type of some library that writes itself as text.
+func ExampleCodecOf_decimal() {
+	text, err := lockbox.CodecOf[string](lockbox.Decimal)
+	if err != nil {
+		panic(err)
+	}
+	sealedBytes, err := text.Append(nil, "19.90")
+	fmt.Printf("%s %v\n", sealedBytes, err)
+
+	rat, err := lockbox.CodecOf[*big.Rat]("")
+	if err != nil {
+		panic(err)
+	}
+	price, err := rat.Decode(sealedBytes)
+	fmt.Println(price, err)
+	// Output:
+	// 19.9 <nil>
+	// 199/10 <nil>
+}
+
+func ExampleCodecOf_json() {
+	type settings struct {
+		Theme string `json:"theme"`
+	}
+	codec, err := lockbox.CodecOf[settings](lockbox.JSON)
+	if err != nil {
+		panic(err)
+	}
+	sealedBytes, err := codec.Append(nil, settings{"dark"})
+	fmt.Printf("%s %v\n", sealedBytes, err)
+	// Output: {"theme":"dark"} <nil>
+}
+
+func ExampleCodecOf_inet() {
+	codec, err := lockbox.CodecOf[netip.Prefix]("")
+	if err != nil {
+		panic(err)
+	}
+	sealedBytes, err := codec.Append(nil, netip.MustParsePrefix("10.1.2.3/8"))
+	fmt.Println(sealedBytes, err)
+	network, err := codec.Decode(sealedBytes)
+	fmt.Println(network, err)
+	// Output:
+	// [0 8 10 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] <nil>
+	// 10.0.0.0/8 <nil>
+}
+
+// Money is sealed as the cents and the currency, as a custom type of the Rails app does.
+type Money struct {
+	Cents    int64
+	Currency string
+}
+
+func (Money) SealedType() lockbox.Type { return "money" }
+
+func (m Money) AppendSealed(dst []byte) ([]byte, error) {
+	return fmt.Appendf(dst, "%d %s", m.Cents, m.Currency), nil
+}
+
+func (m *Money) DecodeSealed(b []byte) error {
+	if _, err := fmt.Sscanf(string(b), "%d %s", &m.Cents, &m.Currency); err != nil {
+		return errors.New("not money: want cents and a currency") // without the value
+	}
+	return nil
+}
+
+func ExampleValue() {
+	codec, err := lockbox.CodecOf[Money]("")
+	if err != nil {
+		panic(err)
+	}
+	sealedBytes, err := codec.Append(nil, Money{1990, "EUR"})
+	fmt.Printf("%s %v\n", sealedBytes, err)
+	price, err := codec.Decode(sealedBytes)
+	fmt.Println(price.Cents, price.Currency, err)
+	// Output:
+	// 1990 EUR <nil>
+	// 1990 EUR <nil>
 }

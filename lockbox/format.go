@@ -67,8 +67,9 @@ func checkPadding(size int) error {
 
 func paddedLen(n, size int) int { return n - n%size + size }
 
-// pad writes message and the mark behind it to dst, which holds nothing but zeros.
+// pad fills dst with message, the mark and zeros. message may lie at the start of dst already.
 func pad(dst, message []byte) {
 	n := copy(dst, message)
 	dst[n] = 0x80
+	clear(dst[n+1:])
 }

@@ -2,6 +2,10 @@ package lockbox_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"math/big"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,23 +48,62 @@ func FuzzDecrypt(f *testing.F) {
 	})
 }
 
-func FuzzEncrypt(f *testing.F) {
+// Nobody sealed anything for these boxes.
+func FuzzDecryptOfOtherAlgorithms(f *testing.F) {
 	needSeeds(f)
-	box := newBox(f, testKey, nil)
-	f.Fuzz(func(t *testing.T, plaintext, associatedData []byte, padding uint16, raw bool) {
-		format := lockbox.Format{Padding: int(padding), Raw: raw}
-		box := box.WithFormat(format)
-		ciphertext, err := box.Encrypt(plaintext, associatedData)
-		if err != nil {
-			t.Fatalf("%+v: %v", format, err)
+	boxes := boxesOfEveryAlgorithm(f)
+	f.Fuzz(func(t *testing.T, ciphertext []byte, padding uint16, raw bool) {
+		before := slices.Clone(ciphertext)
+		for algorithm, box := range boxes {
+			box = box.WithFormat(lockbox.Format{Padding: int(padding), Raw: raw})
+			got, err := box.Decrypt(ciphertext, nil)
+			wantFailed(t, string(algorithm), got, err)
+			got, err = box.DecryptFile(bytes.NewReader(ciphertext), 0, nil)
+			wantFailed(t, string(algorithm)+", as a file", got, err)
 		}
-		if want := ciphertextLen(len(plaintext), int(padding), raw); len(ciphertext) != want {
-			t.Errorf("%+v: %d bytes are sealed in %d, want %d", format, len(plaintext), len(ciphertext), want)
-		}
-		if got, err := box.Decrypt(ciphertext, associatedData); err != nil || !bytes.Equal(got, plaintext) {
-			t.Errorf("%+v: %x comes back as %x, %v", format, plaintext, got, err)
+		if !bytes.Equal(ciphertext, before) {
+			t.Errorf("Decrypt changed its argument")
 		}
 	})
+}
+
+func FuzzEncrypt(f *testing.F) {
+	needSeeds(f)
+	boxes := boxesOfEveryAlgorithm(f)
+	f.Fuzz(func(t *testing.T, plaintext, associatedData []byte, padding uint16, raw bool) {
+		for algorithm, box := range boxes {
+			format, ad, overhead := lockbox.Format{Padding: int(padding), Raw: raw}, associatedData, 40
+			if algorithm == lockbox.AESGCM {
+				overhead = 28
+			}
+			if !takesAssociatedData(algorithm) {
+				ad = nil
+			}
+			box := box.WithFormat(format)
+			ciphertext, err := box.Encrypt(plaintext, ad)
+			if err != nil {
+				t.Fatalf("%s %+v: %v", algorithm, format, err)
+			}
+			if want := ciphertextLen(len(plaintext), int(padding), overhead, raw); len(ciphertext) != want {
+				t.Errorf("%s %+v: %d bytes are sealed in %d, want %d", algorithm, format, len(plaintext), len(ciphertext), want)
+			}
+			if got, err := box.Decrypt(ciphertext, ad); err != nil || !bytes.Equal(got, plaintext) {
+				t.Errorf("%s %+v: %x comes back as %x, %v", algorithm, format, plaintext, got, err)
+			}
+		}
+	})
+}
+
+// boxesOfEveryAlgorithm are those that may be made: in FIPS 140-3 mode, one.
+func boxesOfEveryAlgorithm(f *testing.F) map[lockbox.Algorithm]*lockbox.Box {
+	boxes := map[lockbox.Algorithm]*lockbox.Box{}
+	for algorithm, boxWith := range everyAlgorithm {
+		box, err := boxWith(&lockbox.Options{})
+		if !refusedByFIPS(f, algorithm, err) {
+			boxes[algorithm] = must(box, err)
+		}
+	}
+	return boxes
 }
 
 func FuzzUnpad(f *testing.F) {
@@ -94,6 +137,17 @@ func FuzzCodecs(f *testing.F) {
 		same[float64](""), stable[float32](""),
 		same[time.Time](lockbox.Date), stable[time.Time](lockbox.Datetime), stable[time.Time](lockbox.Time),
 		stable[birthday](lockbox.Datetime),
+		stable[uuid](""), same[level](lockbox.String), stable[netip.Addr](lockbox.String), stable[celsius](""),
+		stable[string](lockbox.Decimal), stable[*big.Rat](lockbox.Decimal), stable[percent](lockbox.Decimal),
+		stable[any](lockbox.JSON), stable[map[string]any](lockbox.JSON), stable[json.RawMessage](lockbox.JSON),
+		stable[[]float64](lockbox.JSON), stable[string](lockbox.JSON),
+		stable[netip.Prefix](""), same[netip.Addr](""), stable[net.IP](""), stable[net.IPNet](""),
+	}
+	for _, typ := range []lockbox.Type{
+		lockbox.String, lockbox.Binary, lockbox.Boolean, lockbox.Integer, lockbox.Float, lockbox.Date, lockbox.Datetime,
+		lockbox.Time, lockbox.Decimal, lockbox.Inet,
+	} {
+		checks = append(checks, stable[any](typ))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, check := range checks {

@@ -1,11 +1,13 @@
 package lockbox
 
 import (
-	"encoding/binary"
-	"errors"
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
+	"math/big"
+	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,9 +19,10 @@ import (
 type Type string
 
 // The types, the bytes that they seal, and the Go types that fit them. A named type (type Email string) fits as what it
-// is made of. Years outside 0 to 9999 are refused; Active Record reads no dates of the year 0.
+// is made of. A text type is one that has MarshalText, and UnmarshalText on its pointer, such as most types of UUIDs.
+// Years outside 0 to 9999 are refused; Active Record reads no dates of the year 0.
 const (
-	String   Type = "string"   // the bytes as they are; string or []byte
+	String   Type = "string"   // the bytes as they are; string or []byte, or the text of a text type
 	Binary   Type = "binary"   // the bytes as they are; []byte or string
 	Boolean  Type = "boolean"  // t or f; bool
 	Integer  Type = "integer"  // 8 bytes, signed, big endian; every int and uint type, as long as the value fits
@@ -27,48 +30,112 @@ const (
 	Date     Type = "date"     // 2006-01-02, the day in the value's own time zone, read as midnight UTC; time.Time
 	Datetime Type = "datetime" // 2006-01-02T15:04:05.000000000Z; time.Time, written and read in UTC
 	Time     Type = "time"     // 15:04:05.000000000, the time of day in UTC, read as one of 2000-01-01; time.Time
+
+	// Decimal is a decimal number of any length, written as Ruby's BigDecimal#to_s("F") does: digits on both sides of a
+	// point, none that is superfluous, "-" where negative (5.0, -0.25). It fits a string, which may come as "5", "+05.00" or
+	// ".5" and is read as 5.0; also "NaN", "Infinity" and "-Infinity", which Ruby can seal; a *big.Rat, as long as it has a
+	// finite decimal form; and text types of that form. Exponents are refused.
+	Decimal Type = "decimal"
+
+	// JSON is what encoding/json makes of any Go type, and takes any JSON that encoding/json reads into it. <, > and & are
+	// escaped, as Active Support does. It must be asked for. A []byte is refused, which encoding/json would turn into
+	// base64: JSON that is there as text is a json.RawMessage.
+	JSON Type = "json"
+
+	// Inet is an IP address or network in 18 bytes: 0 for IPv4 or 1 for IPv6, the length of the prefix in bits, and the
+	// address in 16 bytes, where IPv4 has 12 zeros after it. Bits beyond the prefix are cleared when writing and when reading,
+	// as Ruby's IPAddr does: 10.1.2.3/8 is 10.0.0.0/8. It fits netip.Prefix and net.IPNet, and netip.Addr and net.IP, which
+	// read only what has a full prefix. Zones are refused.
+	Inet Type = "inet"
+
+	// Hash and Array are YAML as Rails writes it. The package github.com/rowseal/rowseal/lockbox/railsyaml, a module of its
+	// own, has the Go types for them.
+	Hash  Type = "hash"
+	Array Type = "array"
 )
 
 // takes says in words which Go types each Type takes.
 var takes = map[Type]string{
-	String: "string or []byte", Binary: "[]byte or string", Boolean: "bool", Integer: "an int or uint type",
-	Float: "float64 or float32", Date: "time.Time", Datetime: "time.Time", Time: "time.Time",
+	String:   "string, []byte or a type with MarshalText and UnmarshalText",
+	Binary:   "[]byte or string",
+	Boolean:  "bool",
+	Integer:  "an int or uint type",
+	Float:    "float64 or float32",
+	Date:     "time.Time",
+	Datetime: "time.Time",
+	Time:     "time.Time",
+	Decimal:  "string, *big.Rat or a type with MarshalText and UnmarshalText",
+	JSON:     "json.RawMessage, or what else encoding/json writes and reads",
+	Inet:     "netip.Prefix, netip.Addr, net.IPNet or net.IP",
+	Hash:     "type Hash of github.com/rowseal/rowseal/lockbox/railsyaml",
+	Array:    "type Array of github.com/rowseal/rowseal/lockbox/railsyaml",
 }
 
-// Codec turns values into the bytes that a box seals, and back. Its errors never contain the value. It is safe for
-// concurrent use.
-type Codec[T any] interface {
-	// Append appends the bytes of v to dst and returns the extended slice.
-	Append(dst []byte, v T) ([]byte, error)
+// TypeOf returns the Type as which CodecOf seals a T: t, and where that is "", the natural type of T. Where CodecOf fails,
+// it fails likewise.
+func TypeOf[T any](t Type) (Type, error) { return typeOf(reflect.TypeFor[T](), t) }
 
-	// Decode returns the value of b, and keeps no reference to b.
-	Decode(b []byte) (T, error)
-}
-
-// CodecOf returns the codec that seals a T as t. "" means the natural type of T: string for a string, binary for []byte,
-// boolean for bool, integer and float for numbers, datetime for time.Time. A type that does not fit T is an error.
-func CodecOf[T any](t Type) (Codec[T], error) {
-	goType := reflect.TypeFor[T]()
+func typeOf(goType reflect.Type, t Type) (Type, error) {
+	if goType == anyType {
+		return typeOfAny(t)
+	}
 	fitting := typesFor(goType)
 	switch {
-	case t == "" && len(fitting) > 0:
-		t = fitting[0]
+	case t == "" && len(fitting) > 0 && fitting[0] != JSON:
+		return fitting[0], nil
 	case !slices.Contains(fitting, t):
-		return nil, misfit(goType, t, fitting)
+		return "", misfit(goType, t, fitting)
 	}
-	return newCodec[T](goType.Kind(), t), nil
+	return t, nil
+}
+
+func typeOfAny(t Type) (Type, error) {
+	switch _, known := takes[t]; {
+	case t == "":
+		return String, nil
+	case !known || t == Hash || t == Array:
+		return "", misfit(anyType, t, nil)
+	}
+	return t, nil
 }
 
 var (
-	bytesType = reflect.TypeFor[[]byte]()
-	timeType  = reflect.TypeFor[time.Time]()
+	anyType    = reflect.TypeFor[any]()
+	bytesType  = reflect.TypeFor[[]byte]()
+	timeType   = reflect.TypeFor[time.Time]()
+	ratType    = reflect.TypeFor[*big.Rat]()
+	prefixType = reflect.TypeFor[netip.Prefix]()
+	addrType   = reflect.TypeFor[netip.Addr]()
+	ipNetType  = reflect.TypeFor[net.IPNet]()
+	ipType     = reflect.TypeFor[net.IP]()
 )
 
-// typesFor returns the types that fit a Go type, the natural one first.
+// typesFor returns the types that fit a Go type, the natural one first. JSON is never natural.
 func typesFor(goType reflect.Type) []Type {
+	if own, ok := sealedType(goType); ok {
+		return []Type{own}
+	}
+	types := madeOf(goType)
+	if isText(goType) && !slices.Contains(types, String) && !slices.Contains(types, Datetime) {
+		types = append(types, String, Decimal)
+	}
+	if isJSON(goType) {
+		types = append(types, JSON)
+	}
+	return types
+}
+
+// madeOf returns the types that fit what a Go type is made of.
+func madeOf(goType reflect.Type) []Type {
+	switch goType {
+	case prefixType, addrType, ipNetType, ipType:
+		return []Type{Inet}
+	case ratType:
+		return []Type{Decimal}
+	}
 	switch kind := goType.Kind(); {
 	case kind == reflect.String:
-		return []Type{String, Binary}
+		return []Type{String, Binary, Decimal}
 	case kind == reflect.Slice && goType.ConvertibleTo(bytesType):
 		return []Type{Binary, String}
 	case kind == reflect.Bool:
@@ -83,15 +150,47 @@ func typesFor(goType reflect.Type) []Type {
 	return nil
 }
 
+// isText reports whether a Go type is a text type. Pointers and interfaces are not: a pointer to one has no methods.
+func isText(goType reflect.Type) bool {
+	return goType.Implements(reflect.TypeFor[encoding.TextMarshaler]()) &&
+		reflect.PointerTo(goType).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// isJSON reports whether encoding/json can read and write a Go type, as far as its outside shows.
+func isJSON(goType reflect.Type) bool {
+	if goType.Implements(reflect.TypeFor[json.Marshaler]()) {
+		return true
+	}
+	switch goType.Kind() {
+	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+		return false
+	case reflect.Interface:
+		return goType.NumMethod() == 0
+	case reflect.Slice:
+		return !goType.ConvertibleTo(bytesType) || isText(goType)
+	}
+	return true
+}
+
 func misfit(goType reflect.Type, t Type, fitting []Type) error {
 	known := slices.Sorted(maps.Keys(takes))
-	switch _, ok := takes[t]; {
-	case len(fitting) == 0:
+	needs, ok := takes[t]
+	switch {
+	case t == "" && slices.Contains(fitting, JSON):
+		return fmt.Errorf("lockbox: a Go %s has no type of its own: say type json, or use string, []byte, bool, a number, "+
+			"time.Time or a type with MarshalText and UnmarshalText", goType)
+	case t == "":
 		return fmt.Errorf("lockbox: no type seals a Go %s: want string, []byte, bool, a number or time.Time", goType)
+	case !ok && len(fitting) == 0:
+		return fmt.Errorf("lockbox: unknown type %q for a Go %s (known are %s)", string(t), goType, list(known))
 	case !ok:
-		return fmt.Errorf("lockbox: unknown type %q for a Go %s: use %s (known are %s)", string(t), goType, list(fitting), list(known))
+		return fmt.Errorf("lockbox: unknown type %q for a Go %s: use %s (known are %s)",
+			string(t), goType, list(fitting), list(known))
+	case len(fitting) == 0:
+		return fmt.Errorf("lockbox: type %q does not fit a Go %s: use Go's %s", string(t), goType, needs)
 	}
-	return fmt.Errorf("lockbox: type %q does not fit a Go %s: use type %s, or Go's %s", string(t), goType, list(fitting), takes[t])
+	return fmt.Errorf("lockbox: type %q does not fit a Go %s: use type %s, or Go's %s",
+		string(t), goType, list(fitting), needs)
 }
 
 func list(types []Type) string {
@@ -100,207 +199,4 @@ func list(types []Type) string {
 		words[i] = string(t)
 	}
 	return strings.Join(words, ", ")
-}
-
-// newCodec returns the codec of a T of that kind, which t fits.
-func newCodec[T any](kind reflect.Kind, t Type) Codec[T] {
-	switch kind {
-	case reflect.String:
-		return adapt[T](stringCodec{})
-	case reflect.Slice:
-		return adapt[T](bytesCodec{})
-	case reflect.Bool:
-		return adapt[T](boolCodec{})
-	case reflect.Int:
-		return adapt[T](integerCodec[int]{})
-	case reflect.Int8:
-		return adapt[T](integerCodec[int8]{})
-	case reflect.Int16:
-		return adapt[T](integerCodec[int16]{})
-	case reflect.Int32:
-		return adapt[T](integerCodec[int32]{})
-	case reflect.Int64:
-		return adapt[T](integerCodec[int64]{})
-	case reflect.Uint:
-		return adapt[T](integerCodec[uint]{})
-	case reflect.Uint8:
-		return adapt[T](integerCodec[uint8]{})
-	case reflect.Uint16:
-		return adapt[T](integerCodec[uint16]{})
-	case reflect.Uint32:
-		return adapt[T](integerCodec[uint32]{})
-	case reflect.Uint64:
-		return adapt[T](integerCodec[uint64]{})
-	case reflect.Float32:
-		return adapt[T](floatCodec[float32]{})
-	case reflect.Float64:
-		return adapt[T](floatCodec[float64]{})
-	}
-	switch t {
-	case Date:
-		return adapt[T](dateCodec{})
-	case Time:
-		return adapt[T](timeCodec{})
-	}
-	return adapt[T](datetimeCodec{})
-}
-
-// adapt makes a codec of B one of T, which is B or a named type made of it.
-func adapt[T, B any](base Codec[B]) Codec[T] {
-	if same, ok := base.(Codec[T]); ok {
-		return same
-	}
-	return namedCodec[T, B]{base}
-}
-
-type namedCodec[T, B any] struct{ base Codec[B] }
-
-func (c namedCodec[T, B]) Append(dst []byte, v T) ([]byte, error) {
-	return c.base.Append(dst, convert[T, B](v))
-}
-
-func (c namedCodec[T, B]) Decode(b []byte) (T, error) {
-	v, err := c.base.Decode(b)
-	return convert[B, T](v), err
-}
-
-func convert[From, To any](v From) To {
-	return reflect.ValueOf(v).Convert(reflect.TypeFor[To]()).Interface().(To)
-}
-
-type stringCodec struct{}
-
-func (stringCodec) Append(dst []byte, v string) ([]byte, error) { return append(dst, v...), nil }
-func (stringCodec) Decode(b []byte) (string, error)             { return string(b), nil }
-
-type bytesCodec struct{}
-
-func (bytesCodec) Append(dst, v []byte) ([]byte, error) { return append(dst, v...), nil }
-func (bytesCodec) Decode(b []byte) ([]byte, error)      { return append([]byte{}, b...), nil }
-
-type boolCodec struct{}
-
-func (boolCodec) Append(dst []byte, v bool) ([]byte, error) {
-	if v {
-		return append(dst, 't'), nil
-	}
-	return append(dst, 'f'), nil
-}
-
-// Decode is stricter than the gem, for which everything but "t" is false: bytes that no boolean wrote are no answer.
-func (boolCodec) Decode(b []byte) (bool, error) {
-	switch string(b) {
-	case "t":
-		return true, nil
-	case "f":
-		return false, nil
-	}
-	return false, errors.New("lockbox: not a boolean: want t or f")
-}
-
-type integerCodec[I int | int8 | int16 | int32 | int64 | uint | uint8 | uint16 | uint32 | uint64] struct{}
-
-func (integerCodec[I]) Append(dst []byte, v I) ([]byte, error) {
-	n := int64(v)
-	if (n < 0) != (v < 0) {
-		return nil, fmt.Errorf("lockbox: a %T above the largest signed 64-bit integer cannot be sealed", v)
-	}
-	return binary.BigEndian.AppendUint64(dst, uint64(n)), nil
-}
-
-func (integerCodec[I]) Decode(b []byte) (I, error) {
-	if len(b) != 8 {
-		return 0, errors.New("lockbox: not an integer: want 8 bytes")
-	}
-	n := int64(binary.BigEndian.Uint64(b))
-	v := I(n)
-	if int64(v) != n || (n < 0) != (v < 0) {
-		return 0, fmt.Errorf("lockbox: the integer does not fit a Go %T", v)
-	}
-	return v, nil
-}
-
-type floatCodec[F float32 | float64] struct{}
-
-func (floatCodec[F]) Append(dst []byte, v F) ([]byte, error) {
-	return binary.BigEndian.AppendUint64(dst, math.Float64bits(float64(v))), nil
-}
-
-func (floatCodec[F]) Decode(b []byte) (F, error) {
-	if len(b) != 8 {
-		return 0, errors.New("lockbox: not a float: want 8 bytes")
-	}
-	f := math.Float64frombits(binary.BigEndian.Uint64(b))
-	v := F(f)
-	if math.IsInf(float64(v), 0) && !math.IsInf(f, 0) {
-		return 0, fmt.Errorf("lockbox: the float does not fit a Go %T", v)
-	}
-	return v, nil
-}
-
-const (
-	dateLayout     = "2006-01-02"
-	datetimeLayout = "2006-01-02T15:04:05.000000000Z"
-	timeLayout     = "15:04:05.000000000"
-)
-
-type dateCodec struct{}
-
-func (dateCodec) Append(dst []byte, v time.Time) ([]byte, error) {
-	if err := checkYear(v); err != nil {
-		return nil, err
-	}
-	return v.AppendFormat(dst, dateLayout), nil
-}
-
-func (dateCodec) Decode(b []byte) (time.Time, error) {
-	v, err := time.Parse(dateLayout, string(b))
-	if err != nil {
-		return time.Time{}, errors.New("lockbox: not a date: want the form of " + dateLayout)
-	}
-	return v, nil
-}
-
-type datetimeCodec struct{}
-
-func (datetimeCodec) Append(dst []byte, v time.Time) ([]byte, error) {
-	v = v.UTC()
-	if err := checkYear(v); err != nil {
-		return nil, err
-	}
-	return v.AppendFormat(dst, datetimeLayout), nil
-}
-
-// Decode takes any number of decimals, and offsets too: Rails writes them when its default time zone is local.
-func (datetimeCodec) Decode(b []byte) (time.Time, error) {
-	v, err := time.Parse(time.RFC3339, string(b))
-	if err != nil {
-		return time.Time{}, errors.New("lockbox: not a datetime: want the form of " + datetimeLayout)
-	}
-	v = v.UTC() // an offset can lead out of the four-digit years
-	if err := checkYear(v); err != nil {
-		return time.Time{}, err
-	}
-	return v, nil
-}
-
-type timeCodec struct{}
-
-func (timeCodec) Append(dst []byte, v time.Time) ([]byte, error) {
-	return v.UTC().AppendFormat(dst, timeLayout), nil
-}
-
-func (timeCodec) Decode(b []byte) (time.Time, error) {
-	v, err := time.Parse(time.TimeOnly, string(b))
-	if err != nil {
-		return time.Time{}, errors.New("lockbox: not a time: want the form of " + timeLayout)
-	}
-	return v.AddDate(2000, 0, 0), nil // Parse leaves the year 0, Active Record means 2000
-}
-
-func checkYear(v time.Time) error {
-	if year := v.Year(); year < 0 || year > 9999 {
-		return errors.New("lockbox: a date or datetime outside the years 0 to 9999 cannot be sealed")
-	}
-	return nil
 }

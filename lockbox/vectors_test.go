@@ -1,6 +1,7 @@
 package lockbox_test
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"testing"
@@ -19,14 +20,11 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 
 // gemBoxes are vectors/lockbox.json: what Lockbox 1.4.1 wrote.
 var gemBoxes = readVectors[struct {
-	Box []struct {
-		Algorithm  lockbox.Algorithm
-		Key        hexBytes
-		Padding    int
-		AD         []byte `json:"associated_data"`
-		Encode     bool
-		Plaintext  []byte
-		Ciphertext string // base64: the message as written where Encode is true, else of its bytes
+	Box    []gemBox
+	Hybrid []struct {
+		Encryption hexBytes `json:"encryption_key"`
+		Decryption hexBytes `json:"decryption_key"`
+		gemBox
 	}
 	Rotation []struct {
 		Key      hexBytes
@@ -49,6 +47,24 @@ var gemBoxes = readVectors[struct {
 		Padded  []byte
 	}
 }]("lockbox.json")
+
+type gemBox struct {
+	Algorithm  lockbox.Algorithm
+	Key        hexBytes
+	Padding    int
+	AD         []byte `json:"associated_data"`
+	Encode     bool
+	Plaintext  []byte
+	Ciphertext string // base64: the message as written where Encode is true, else of its bytes
+}
+
+// sealed is what the gem's encrypt returned.
+func (g gemBox) sealed() []byte {
+	if g.Encode {
+		return []byte(g.Ciphertext)
+	}
+	return must(base64.StdEncoding.DecodeString(g.Ciphertext))
+}
 
 // gemTypes are vectors/lockbox_types.json: what Lockbox 1.4.1 and Active Record made of typed attributes.
 var gemTypes = readVectors[struct {

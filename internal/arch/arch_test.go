@@ -43,8 +43,15 @@ var places = []place{
 	{"kms/vaultkms", []string{"kms"}},
 
 	{"lockbox", []string{"internal/errs", "internal/mime64"}},
+	{"lockbox/railsyaml", []string{"lockbox"}},
+	{"attrencrypted", []string{"internal/errs", "internal/mime64"}},
+	{"blindindex", []string{"internal/errs"}},
+	{"store", []string{"internal/errs"}},
+	{"store/storetest", []string{"store"}},
+	{"store/s3store", []string{"store"}},
 
-	{".", []string{"kms", "lockbox", "internal/errs", "internal/mime64"}},
+	{".", []string{"kms", "lockbox", "attrencrypted", "blindindex", "store", "internal/errs", "internal/mime64"}},
+	{"activestorage", []string{"store", "internal/errs"}},
 
 	{"cmd/rowseal", []string{"cmd/rowseal/internal/cli"}},
 	{"cmd/rowseal/internal/...", []string{public, "cmd/rowseal/internal/..."}},

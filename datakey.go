@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/rowseal/rowseal/kms"
-	"github.com/rowseal/rowseal/lockbox"
 )
 
 // DataKey is the type of a key column (encrypted_kms_key): the row's data key, wrapped by the KMS as "v1:" and base64,
@@ -25,20 +24,14 @@ type DataKey struct {
 	h *handle
 }
 
-// handle is a data key of one row. Only its opened part changes after it is made.
+// handle is a data key of one row. Only what mu guards changes after it is made.
 type handle struct {
-	stored  column  // what the database held when the row was loaded
 	current column  // what would be written now
 	before  *handle // of a rewrapped key: the handle by which fields that were opened before the rewrap still open
 
 	mu     sync.RWMutex
+	stored column // what the database holds, as far as the row knows
 	opened *openedKey
-}
-
-// openedKey is an unwrapped data key.
-type openedKey struct {
-	box *lockbox.Box
-	row identity
 }
 
 // identity is what binds a data key, and the fields under it, to its row.
@@ -50,22 +43,6 @@ type identity struct {
 
 func (i identity) equal(j identity) bool {
 	return i.id == j.id && i.ring == j.ring && maps.Equal(i.ec, j.ec)
-}
-
-// newOpenedKey does not keep secret: the caller clears it.
-func newOpenedKey(secret []byte, row identity) (*openedKey, error) {
-	if len(secret) != lockbox.KeySize {
-		return nil, fmt.Errorf("the wrapped key holds %d bytes and a data key has %d: %w", len(secret), lockbox.KeySize, ErrDecryptionFailed)
-	}
-	box, err := lockbox.New(secret, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &openedKey{box: box, row: row}, nil
-}
-
-func (k *openedKey) open(f Field, ciphertext string, ad []byte) ([]byte, error) {
-	return k.box.WithFormat(f.Format).Decrypt([]byte(ciphertext), ad)
 }
 
 func (h *handle) unwrapped() *openedKey {
@@ -81,6 +58,25 @@ func (h *handle) keep(k *openedKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.opened = k
+}
+
+func (h *handle) inDatabase() column {
+	if h == nil {
+		return column{}
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.stored
+}
+
+// committed tells that the database holds what would be written.
+func (h *handle) committed() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stored = h.current
 }
 
 func (h *handle) forget() {
@@ -121,15 +117,13 @@ func (k DataKey) IsNull() bool { return !k.current().filled() }
 // Wrapped returns the wrapped key as the key column holds it, "" if there is none. It is no secret without the KMS.
 func (k DataKey) Wrapped() string { return k.current().text }
 
-// Stored returns what the database held when the row was loaded: the wrapped key as the driver gave it, a string or
-// []byte, or nil for NULL; and whether the column was loaded at all. Seal, Rewrap and Clear leave it as it is. An
-// UPDATE that replaces the key compares the column with it, so that it overwrites nobody else's key, and is wrong where
-// nothing was loaded.
+// Stored returns what the database holds: the wrapped key that was loaded, or that Model.Committed was told of, as the
+// driver gave it, a string or []byte, or nil for NULL; and whether the column was loaded at all. Seal, Rewrap and Clear
+// leave it as it is. An UPDATE that replaces the key compares the column with it, so that it overwrites nobody else's key,
+// and is wrong where nothing was loaded.
 func (k DataKey) Stored() (value driver.Value, loaded bool) {
-	if k.h == nil {
-		return nil, false
-	}
-	return k.h.stored.value(), k.h.stored.kind != notLoaded
+	stored := k.h.inDatabase()
+	return stored.value(), stored.kind != notLoaded
 }
 
 // Wipe forgets the unwrapped key, in all copies. Its bytes were overwritten when it was expanded for AES; the expanded
@@ -148,17 +142,13 @@ func (k DataKey) current() column {
 
 // replace returns the key with another content, which remembers what the database holds.
 func (k DataKey) replace(current column, opened *openedKey) DataKey {
-	h := &handle{current: current, opened: opened}
-	if k.h != nil {
-		h.stored = k.h.stored
-	}
-	return DataKey{h}
+	return DataKey{&handle{stored: k.h.inDatabase(), current: current, opened: opened}}
 }
 
 // rewrapped returns the key wrapped anew, in the type that the column had.
 func (k DataKey) rewrapped(wrapped string, opened *openedKey) DataKey {
 	c := column{kind: isText, text: wrapped}
-	if k.h != nil && k.h.stored.kind == isBytes {
+	if k.h.inDatabase().kind == isBytes {
 		c.kind = isBytes
 	}
 	return k.replace(c, opened)

@@ -14,6 +14,12 @@
 //
 // Nothing opens by itself, so that the KMS's log names the rows that somebody asked for and no others.
 //
+// A field is found by a blind index, a column of type blindindex.Index that Seal fills and [Model.Lookup] searches. A
+// [File] is kept outside the database, in a store.Store; the files of a Rails app's Active Storage are those of package
+// activestorage, with a box from [Model.Box]. A [Table] does with columns and values what a Model does with structs, by a
+// [Schema]. A [MasterKey] is one that the application itself holds: that of indexes, and of fields that have not been moved
+// to data keys yet.
+//
 // # What it protects against, and what not
 //
 // Somebody who has the database, its backups, or the database server, reads nothing without the KMS, and cannot move a
@@ -23,11 +29,12 @@
 //
 // It is not promised that a value is the newest: who writes to the database can put back an older ciphertext of the
 // same cell, NULL, or "". A server that seals and is taken over can plant data keys that it knows. A server that opens
-// can read what it opens.
+// can read what it opens. A blind index shows which rows have equal values.
 //
 // # Formats
 //
-// The bytes are those of the Ruby gems kms_encrypted (https://github.com/ankane/kms_encrypted) and Lockbox
-// (https://github.com/ankane/lockbox), both ways, so that a Rails program and a Go program can share a table. They do
-// not change: what one version of this package has written, every later one opens.
+// The bytes are those of the Ruby gems kms_encrypted (https://github.com/ankane/kms_encrypted), Lockbox
+// (https://github.com/ankane/lockbox), attr_encrypted (https://github.com/attr-encrypted/attr_encrypted) and Blind Index
+// (https://github.com/ankane/blind_index), both ways, so that a Rails program and a Go program can share a table
+// (docs/rails.md). They do not change: what one version of this package has written, every later one opens.
 package rowseal

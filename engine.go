@@ -6,17 +6,44 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/rowseal/rowseal/blindindex"
 	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/store"
 )
 
 // engine seals and opens records by a Schema. It knows no Go struct.
 type engine struct {
 	schema   *Schema
-	rings    []keyringChoice // in the order of schema.Keys
-	fieldsOf [][]int         // the indexes of the fields under each key
-	selected []bool          // the keys that are seen; nil: all
-	sealOnly bool            // of a Sealer: no data key is unwrapped
-	err      error           // of Only
+	keys     []engineKey // in the order of schema.Keys, then of schema.MasterKeys
+	boxOf    boxNumbers
+	indexes  []engineIndex // in the order of schema.Indexes
+	stores   []store.Store // in the order of schema.Files
+	limit    int64         // of a file, in bytes
+	report   func(InsecureForm)
+	selected []bool // the keys that are seen; nil: all
+	sealOnly bool   // of a Sealer: no data key is unwrapped
+	err      error  // of Only
+}
+
+// engineKey is what the engine knows of a key column, or of a master key.
+type engineKey struct {
+	keyringChoice
+	name    string
+	fields  []int // the indexes of the fields under it
+	files   []int
+	schemes []scheme // of the boxes of its data keys
+	shares  []string // of the schemes: what may use the same box
+	// master has the boxes of a master key, which is open from the start; nil for a key column.
+	master *openedKey
+	// early opens fields in rows that have no data key yet, under the master keys of their Previous; nil: none.
+	early *openedKey
+}
+
+// engineIndex is a blind index.
+type engineIndex struct {
+	fields   []int                 // of schema.Fields
+	join     string                // between the texts of several
+	indexers []*blindindex.Indexer // that of new indexes, then those of Previous
 }
 
 // keyringChoice is the keyring of a key column, or how a row chooses one.
@@ -26,76 +53,113 @@ type keyringChoice struct {
 	columns []string
 }
 
-// record is one row: its columns, data keys and sealed fields. A nil record stands for a nil row.
+// record is one row: its columns, data keys and what is sealed. A nil record stands for a nil row.
 type record interface {
 	value(column string) (any, error)
 	key(i int) *DataKey
 	field(i int) (sealedColumn, any) // and its codec
+	iv(i int) *IV                    // of field i; nil: it has none
+	salt(i int) *Salt
+	file(i int) *File
+	index(i int) *blindindex.Index
 }
 
-func newEngine(s *Schema, ring *Keyring, options map[string]KeyOptions) (*engine, error) {
+func newEngine(s *Schema, ring *Keyring, opts *Options) (*engine, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	e := &engine{schema: s}
+	e := &engine{schema: s, report: opts.OnInsecure, limit: opts.FileLimit}
 	for _, k := range s.Keys {
-		o := options[k.Name]
-		c := keyringChoice{ring: o.Keyring, choose: o.KeyringFor, columns: o.KeyringColumns}
-		switch {
-		case c.ring != nil && c.choose != nil:
-			return nil, s.invalid("%s has a Keyring and a KeyringFor, and can have one", k.Column)
-		case c.ring == nil && c.choose == nil:
-			c.ring = ring
+		choice, err := s.keyringOf(k, ring, opts.Keys[k.Name])
+		if err != nil {
+			return nil, err
 		}
-		if c.ring == nil && c.choose == nil {
-			return nil, s.invalid("%s has no keyring", k.Column)
-		}
-		if c.ring != nil {
-			if err := s.checkEnforced(k, c.ring); err != nil {
-				return nil, err
-			}
-		}
-		e.rings = append(e.rings, c)
-		var fields []int
-		for i, f := range s.Fields {
-			if f.Key == k.Name {
-				fields = append(fields, i)
-			}
-		}
-		e.fieldsOf = append(e.fieldsOf, fields)
+		e.keys = append(e.keys, engineKey{keyringChoice: choice, name: k.Name})
 	}
-	return e, nil
+	for _, name := range s.MasterKeys {
+		e.keys = append(e.keys, engineKey{name: name, master: &openedKey{}})
+	}
+	if err := e.makeBoxes(opts); err != nil {
+		return nil, err
+	}
+	if err := e.makeIndexes(opts); err != nil {
+		return nil, err
+	}
+	return e, e.findStores(opts)
+}
+
+func (s *Schema) keyringOf(k KeyColumn, ring *Keyring, o KeyOptions) (keyringChoice, error) {
+	c := keyringChoice{ring: o.Keyring, choose: o.KeyringFor, columns: o.KeyringColumns}
+	switch {
+	case c.ring != nil && c.choose != nil:
+		return c, s.invalid("%s has a Keyring and a KeyringFor, and can have one", k.Column)
+	case c.ring == nil && c.choose == nil:
+		c.ring = ring
+	}
+	if c.ring == nil && c.choose == nil {
+		return c, s.invalid("%s has no keyring", k.Column)
+	}
+	if c.ring != nil {
+		return c, s.checkEnforced(k, c.ring)
+	}
+	return c, nil
 }
 
 // checkEnforced demands that fields are bound to their rows where the KMS would open any row's key for any other.
 func (s *Schema) checkEnforced(k KeyColumn, ring *Keyring) error {
-	unbound := func(f Field) bool { return f.Key == k.Name && (s.Binding != BindRow || f.AssociatedData != "") }
-	i := slices.IndexFunc(s.Fields, unbound)
-	if i < 0 {
+	loose := s.looselyBound(k.Name)
+	if loose == "" {
 		return nil
 	}
 	for _, v := range ring.versions {
 		if !v.Key.Info().ContextEnforced {
 			return s.invalid("%s does not enforce the encryption context, so that a stolen %s would open in another row; "+
-				"use BindRow, and no associated data of the field's own", v.Key.ID(), s.Fields[i].Column)
+				"use BindRow, and no associated data of the field's own", v.Key.ID(), loose)
 		}
 	}
 	return nil
 }
 
+// looselyBound names something under the key that is not bound to its row.
+func (s *Schema) looselyBound(key string) string {
+	loose := func(of, ad string) bool { return of == key && (s.Binding != BindRow || ad != "") }
+	for _, f := range s.Fields {
+		if loose(f.Key, f.AssociatedData) {
+			return f.Column
+		}
+	}
+	for _, f := range s.Files {
+		if loose(f.Key, f.AssociatedData) {
+			return f.Column
+		}
+	}
+	for _, a := range s.Attachments {
+		if loose(a.Key, a.AssociatedData) {
+			return a.Name
+		}
+	}
+	return ""
+}
+
 func (e *engine) only(keys []string) *engine {
 	narrowed := *e
-	narrowed.selected = make([]bool, len(e.schema.Keys))
+	narrowed.selected = make([]bool, len(e.keys))
 	for _, name := range keys {
-		i := slices.IndexFunc(e.schema.Keys, func(k KeyColumn) bool { return k.Name == name || k.Column == name })
+		i := slices.IndexFunc(e.keys, func(k engineKey) bool { return k.name == name })
+		if i < 0 {
+			i = slices.IndexFunc(e.schema.Keys, func(k KeyColumn) bool { return k.Column == name })
+		}
 		if i < 0 {
 			narrowed.err = e.schema.invalid("Only(%q) names a key that no key column has; name one of %s", name, e.schema.keyNames())
 			continue
 		}
-		narrowed.selected[i] = e.selected == nil || e.selected[i]
+		narrowed.selected[i] = e.sees(i)
 	}
 	return &narrowed
 }
+
+// sees tells whether Only has left the key in.
+func (e *engine) sees(key int) bool { return e.selected == nil || e.selected[key] }
 
 func (e *engine) sealer() *engine {
 	sealing := *e
@@ -107,8 +171,8 @@ func (e *engine) sealer() *engine {
 func (e *engine) each(records []record, visit func(*rowKey) error) []*rowKey {
 	var all []*rowKey
 	for row, rec := range records {
-		for key := range e.schema.Keys {
-			if e.selected != nil && !e.selected[key] {
+		for key := range e.keys {
+			if !e.sees(key) {
 				continue
 			}
 			k := &rowKey{engine: e, row: row, rec: rec, key: key}
@@ -116,7 +180,9 @@ func (e *engine) each(records []record, visit func(*rowKey) error) []*rowKey {
 				k.err = fmt.Errorf("the row is a nil pointer: %w", kms.ErrInvalidRequest)
 				break
 			}
-			k.dk = rec.key(key)
+			if !k.isMaster() {
+				k.dk = rec.key(key)
+			}
 			k.err = visit(k)
 		}
 	}
@@ -148,10 +214,22 @@ func (e *engine) runJobs(ctx context.Context, work []*rowKey) {
 
 func (e *engine) clear(records []record) {
 	e.each(records, func(k *rowKey) error {
+		if k.isMaster() { // what is sealed under it needs no data key, and stays
+			return nil
+		}
 		*k.dk = k.dk.replace(column{kind: isNull}, nil)
-		for _, i := range k.fieldsOf[k.key] {
+		for _, i := range k.fields() {
 			cell, _ := k.rec.field(i)
 			cell.SetNull()
+			k.setParts(i, cells{iv: column{kind: isNull}, salt: column{kind: isNull}})
+		}
+		for _, i := range k.files() {
+			k.rec.file(i).SetNull()
+		}
+		for i, ix := range e.indexes {
+			if slices.ContainsFunc(ix.fields, func(f int) bool { return e.schema.Fields[f].Key == e.keys[k.key].name }) {
+				k.rec.index(i).SetNull()
+			}
 		}
 		return nil
 	})
@@ -159,10 +237,15 @@ func (e *engine) clear(records []record) {
 
 func (e *engine) wipe(records []record) {
 	e.each(records, func(k *rowKey) error {
-		k.dk.Wipe()
-		for _, i := range k.fieldsOf[k.key] {
+		if k.dk != nil {
+			k.dk.Wipe()
+		}
+		for _, i := range k.fields() {
 			cell, _ := k.rec.field(i)
 			cell.forget()
+		}
+		for _, i := range k.files() {
+			k.rec.file(i).forget()
 		}
 		return nil
 	})
@@ -176,7 +259,7 @@ func (e *engine) batchError(work []*rowKey, of int) error {
 			continue
 		}
 		if placed := (*Error)(nil); !errors.As(k.err, &placed) {
-			k.err = k.at(k.schema.Keys[k.key].Column, k.err)
+			k.err = k.at(k.keyColumn(), k.err)
 		}
 		b.Rows = append(b.Rows, RowError{Index: k.row, Err: k.err})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -105,13 +106,13 @@ func FuzzTag(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		parsed, err := parseTag(s)
 		if err != nil {
-			if parsed != (tag{}) {
+			if !reflect.DeepEqual(parsed, tag{}) {
 				t.Errorf("%q: %+v came with the error", s, parsed)
 			}
 			return
 		}
 		again, err := parseTag(parsed.String())
-		if err != nil || again != parsed {
+		if err != nil || !reflect.DeepEqual(again, parsed) {
 			t.Errorf("%q became %q: %+v, %+v, %v", s, parsed.String(), parsed, again, err)
 		}
 	})

@@ -3,7 +3,6 @@ package rowseal
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -44,18 +43,12 @@ const keysAtOnce = 8
 
 // each runs one call a key and hands each job its result.
 func (b *batches[I]) each(call func(*kms.Key, []I) []kms.Result, done func(*job, []byte)) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	free := make(chan struct{}, keysAtOnce)
-	for _, k := range b.keys {
-		free <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-free }()
-			for i, r := range call(k, b.items[k]) {
-				b.jobs[k][i].finish(r, done)
-			}
-		})
-	}
+	atOnce(len(b.keys), keysAtOnce, func(n int) {
+		k := b.keys[n]
+		for i, r := range call(k, b.items[k]) {
+			b.jobs[k][i].finish(r, done)
+		}
+	})
 }
 
 func (j *job) finish(r kms.Result, done func(*job, []byte)) {

@@ -1,43 +1,83 @@
 package rowseal
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/rowseal/rowseal/attrencrypted"
+	"github.com/rowseal/rowseal/blindindex"
 	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/lockbox"
 )
 
 // layout says where in a struct the columns of a Schema are. Reflection over types happens here, once.
 type layout struct {
-	schema *Schema
-	keys   [][]int          // index paths of the DataKeys, in the order of Schema.Keys
-	fields [][]int          // of the Sealed values, in the order of Schema.Fields
-	codecs []any            // of the Sealed values
-	plain  map[string][]int // column → path of every other exported field, for contexts
-	twice  map[string]bool  // columns of plain that two fields claim
+	schema  *Schema
+	keys    [][]int          // index paths of the DataKeys, in the order of Schema.Keys
+	fields  [][]int          // of the Sealed values, in the order of Schema.Fields
+	codecs  []any            // of the Sealed values
+	ivs     [][]int          // of the IVs of the fields; nil: none
+	salts   [][]int          // of the Salts
+	files   [][]int          // in the order of Schema.Files
+	indexes [][]int          // in the order of Schema.Indexes
+	plain   map[string][]int // column → path of every other exported field, for contexts
+	twice   map[string]bool  // columns of plain that two fields claim
+
+	names map[string]int // Go name of a Sealed → its number; -1: two have it
+	later []func() error // what can be done when all fields are known
 }
 
 var (
 	dataKeyType      = reflect.TypeFor[DataKey]()
+	fileType         = reflect.TypeFor[File]()
+	indexType        = reflect.TypeFor[blindindex.Index]()
+	ivType           = reflect.TypeFor[IV]()
+	saltType         = reflect.TypeFor[Salt]()
 	sealedColumnType = reflect.TypeFor[sealedColumn]()
 )
+
+// kindOf tells what a Go type is to this package.
+func kindOf(t reflect.Type) kind {
+	switch {
+	case t == dataKeyType:
+		return kindKey
+	case t == fileType:
+		return kindFile
+	case t == indexType:
+		return kindIndex
+	case t == ivType, t == saltType:
+		return kindPart
+	case reflect.PointerTo(t).Implements(sealedColumnType):
+		return kindField
+	}
+	return kindPlain
+}
+
+func ours(t reflect.Type) bool { return kindOf(t) != kindPlain }
 
 // newLayout reads the tags of struct type t into the layout's Schema, which has its table, model and so on already.
 func newLayout(t reflect.Type, schema *Schema) (*layout, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("rowseal: a model needs a struct type, not %s: %w", t, kms.ErrInvalidRequest)
 	}
-	l := &layout{schema: schema, plain: map[string][]int{}, twice: map[string]bool{}}
+	l := &layout{schema: schema, plain: map[string][]int{}, twice: map[string]bool{}, names: map[string]int{}}
 	if err := l.walk(t, nil); err != nil {
 		return nil, fmt.Errorf("rowseal: %w", err)
 	}
+	l.ivs, l.salts = make([][]int, len(l.fields)), make([][]int, len(l.fields))
+	for _, do := range l.later {
+		if err := do(); err != nil {
+			return nil, fmt.Errorf("rowseal: %s: %w", t, err)
+		}
+	}
 	switch {
-	case len(l.keys) == 0:
+	case len(l.keys) == 0 && len(schema.MasterKeys) == 0:
 		return nil, fmt.Errorf("rowseal: %s has no data key; add a field EncryptedKMSKey rowseal.DataKey: %w", t, kms.ErrInvalidRequest)
-	case len(l.fields) == 0:
+	case len(l.fields) == 0 && len(l.files) == 0 && len(schema.Attachments) == 0:
 		return nil, fmt.Errorf("rowseal: %s has nothing to seal; add a field of type rowseal.Sealed: %w", t, kms.ErrInvalidRequest)
 	}
 	return l, nil
@@ -75,14 +115,26 @@ func (l *layout) visit(f reflect.StructField, path []int) error {
 			"`rowseal:\"-\"`: %w", f.Type, kms.ErrInvalidRequest)
 	case ours(f.Type) && !f.IsExported():
 		return fmt.Errorf("is not exported, so that no database package can load it; give it a capital letter: %w", kms.ErrInvalidRequest)
-	case f.Type == dataKeyType:
-		return l.addKey(tag, column, path)
-	case ours(f.Type):
+	}
+	k := kindOf(f.Type)
+	if err := tag.check(k); err != nil {
+		return fmt.Errorf("%w: %w", err, kms.ErrInvalidRequest)
+	}
+	switch k {
+	case kindKey:
+		l.addKey(tag, column, path)
+	case kindField:
 		return l.addField(f, tag, column, path)
-	case tag.withoutColumn() != "":
-		return fmt.Errorf("is a %s, and options other than column are for DataKey and Sealed: %w", f.Type, kms.ErrInvalidRequest)
-	case f.IsExported():
-		l.addPlain(column, path)
+	case kindFile:
+		l.addFile(tag, column, path)
+	case kindIndex:
+		l.addIndex(f.Name, tag, column, path)
+	case kindPart:
+		l.addPart(f, tag, column, path)
+	case kindPlain:
+		if f.IsExported() {
+			l.addPlain(column, path)
+		}
 	}
 	return nil
 }
@@ -97,10 +149,6 @@ func (l *layout) addPlain(column string, path []int) {
 	case len(path) == len(other):
 		l.twice[column] = true
 	}
-}
-
-func ours(t reflect.Type) bool {
-	return t == dataKeyType || reflect.PointerTo(t).Implements(sealedColumnType)
 }
 
 // hidesOurs tells whether values of this package are somewhere in t, which is not walked. A struct with a DataKey of
@@ -133,51 +181,160 @@ func hiddenFromGORM(f reflect.StructField) bool {
 	return option == "-" || option == "-:all"
 }
 
-func (l *layout) addKey(tag tag, column string, path []int) error {
-	name := tag.name
-	tag.name = ""
-	if others := tag.withoutColumn(); others != "" {
-		return fmt.Errorf("is a DataKey, whose options are name and column, not %s: %w", others, kms.ErrInvalidRequest)
-	}
-	l.schema.Keys = append(l.schema.Keys, KeyColumn{Column: column, Name: name})
+func (l *layout) addKey(t tag, column string, path []int) {
+	l.schema.Keys = append(l.schema.Keys, KeyColumn{Column: column, Name: t.get("name")})
 	l.keys = append(l.keys, path)
-	return nil
+	for _, name := range t.list("attachments") {
+		l.schema.Attachments = append(l.schema.Attachments, Attachment{Name: name, Key: t.get("name")})
+	}
 }
 
-func (l *layout) addField(f reflect.StructField, tag tag, column string, path []int) error {
-	if tag.name != "" {
-		return fmt.Errorf("is sealed, and name is for a DataKey; key=%s tells which key it is sealed under: %w", tag.name, kms.ErrInvalidRequest)
-	}
-	codec, err := reflect.New(f.Type).Interface().(sealedColumn).newCodec(tag.typ)
+func (l *layout) addField(f reflect.StructField, t tag, column string, path []int) error {
+	cell := reflect.New(f.Type).Interface().(sealedColumn)
+	typ, codec, err := cell.newCodec(lockbox.Type(t.get("type")))
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, kms.ErrInvalidRequest)
 	}
-	field := Field{Column: column, Key: tag.key, Type: tag.typ, AssociatedData: tag.ad}
-	field.Format.Padding, field.Format.Raw = tag.padding, tag.raw
+	field := Field{
+		Column: column, Key: t.get("key"), Type: typ, Algorithm: lockbox.Algorithm(t.get("algorithm")),
+		AssociatedData: t.get("ad"), KeyTable: t.get("key_table"), KeyAttribute: t.get("key_attribute"),
+	}
+	field.Format.Padding, field.Format.Raw = t.number("padding"), t.has("raw")
+	for _, name := range t.list("previous") {
+		field.Previous = append(field.Previous, PreviousVersion{MasterKey: name})
+	}
+	if err := attrEncryptedTag(&field, t); err != nil {
+		return err
+	}
+	if _, twice := l.names[f.Name]; twice {
+		l.names[f.Name] = -1
+	} else {
+		l.names[f.Name] = len(l.fields)
+	}
 	l.schema.Fields = append(l.schema.Fields, field)
-	l.fields = append(l.fields, path)
-	l.codecs = append(l.codecs, codec)
+	l.fields, l.codecs = append(l.fields, path), append(l.codecs, codec)
 	return nil
+}
+
+// attrEncryptedTag reads the options of attr_encrypted's format.
+func attrEncryptedTag(field *Field, t tag) error {
+	switch t.get("codec") {
+	case "", "lockbox":
+		for _, name := range []string{"mode", "marshal", "allow", "empty", "encode", "encode_iv", "encode_salt"} {
+			if t.has(name) {
+				return fmt.Errorf("the option %s goes with codec=attr_encrypted: %w", name, kms.ErrInvalidRequest)
+			}
+		}
+		return nil
+	case "attr_encrypted":
+	default:
+		return fmt.Errorf("codec=%s is unknown; known are lockbox, which needs no saying, and attr_encrypted: %w", t.get("codec"), kms.ErrInvalidRequest)
+	}
+	field.AttrEncrypted = &attrencrypted.Options{
+		Mode: attrencrypted.Mode(t.get("mode")), Algorithm: string(field.Algorithm), AllowEmpty: t.has("empty"),
+		Marshal: attrencrypted.Marshal(t.get("marshal")), Encode: attrencrypted.Encoding(t.get("encode")),
+		EncodeIV: attrencrypted.Encoding(t.get("encode_iv")), EncodeSalt: attrencrypted.Encoding(t.get("encode_salt")),
+	}
+	field.Algorithm = ""
+	for _, form := range t.list("allow") {
+		switch form {
+		case "cbc":
+			field.AttrEncrypted.AllowCBC = true
+		case "ignored_iv":
+			field.AttrEncrypted.AllowIgnoredIV = true
+		default:
+			return fmt.Errorf("allow=%s is unknown; known are cbc and ignored_iv: %w", form, kms.ErrInvalidRequest)
+		}
+	}
+	return nil
+}
+
+func (l *layout) addFile(t tag, column string, path []int) {
+	l.schema.Files = append(l.schema.Files, FileColumn{
+		Column: column, Key: t.get("key"), Algorithm: lockbox.Algorithm(t.get("algorithm")),
+		Padding: t.number("padding"), AssociatedData: t.get("ad"),
+	})
+	l.files = append(l.files, path)
+}
+
+func (l *layout) addIndex(name string, t tag, column string, path []int) {
+	l.later = append(l.later, func() error {
+		index := Index{Column: column, Join: t.get("join"), Options: blindindex.Options{
+			Algorithm: blindindex.Algorithm(t.get("algorithm")), Size: t.number("size"), Slow: t.has("slow"),
+			Normalize: t.get("normalize"), Raw: t.has("raw"),
+		}}
+		index.MasterKey, index.KeyTable, index.KeyColumn = t.get("master"), t.get("key_table"), t.get("key_column")
+		for _, of := range t.list("of") {
+			field, err := l.named(name, of)
+			if err != nil {
+				return err
+			}
+			index.Of = append(index.Of, l.schema.Fields[field].Column)
+		}
+		if len(index.Of) == 0 {
+			return fmt.Errorf("field %s is an index; say of which field (`rowseal:\"of=Email\"`): %w", name, kms.ErrInvalidRequest)
+		}
+		l.schema.Indexes = append(l.schema.Indexes, index)
+		l.indexes = append(l.indexes, path)
+		return nil
+	})
+}
+
+func (l *layout) addPart(f reflect.StructField, t tag, column string, path []int) {
+	l.later = append(l.later, func() error {
+		i, err := l.named(f.Name, t.get("of"))
+		if err != nil {
+			return err
+		}
+		field := &l.schema.Fields[i]
+		part, paths, suffix := &field.IV, l.ivs, "_iv"
+		if f.Type == saltType {
+			part, paths, suffix = &field.Salt, l.salts, "_salt"
+		}
+		if paths[i] != nil {
+			return fmt.Errorf("field %s is a second one of %s: %w", f.Name, t.get("of"), kms.ErrInvalidRequest)
+		}
+		*part, paths[i] = cmp.Or(column, field.Column+suffix), path
+		return nil
+	})
+}
+
+// named finds the Sealed field that a tag's of means.
+func (l *layout) named(name, of string) (int, error) {
+	i, ok := l.names[of]
+	switch {
+	case of == "":
+		return 0, fmt.Errorf("field %s goes with a sealed field; say which (`rowseal:\"of=Email\"`): %w", name, kms.ErrInvalidRequest)
+	case !ok:
+		return 0, fmt.Errorf("field %s is of %s, and no field of that name is a Sealed: %w", name, of, kms.ErrInvalidRequest)
+	case i < 0:
+		return 0, fmt.Errorf("field %s is of %s, and two fields have that name: %w", name, of, kms.ErrInvalidRequest)
+	}
+	return i, nil
 }
 
 // columnName is the tag's column, or that of another package's tag, or what Rails and GORM make of the field's name.
 func columnName(f reflect.StructField, tag tag) string {
-	switch {
-	case tag.column != "":
-		return tag.column
-	case dbColumn(f.Tag.Get("db")) != "":
-		return dbColumn(f.Tag.Get("db"))
-	case gormColumn(f.Tag.Get("gorm")) != "":
-		return gormColumn(f.Tag.Get("gorm"))
-	case f.Type == dataKeyType && tag.name != "":
-		return "encrypted_kms_key_" + tag.name
-	case f.Type == dataKeyType:
-		return "encrypted_kms_key"
-	case ours(f.Type):
-		return snakeCase(f.Name) + "_ciphertext"
-	default:
-		return snakeCase(f.Name)
+	if named := cmp.Or(tag.get("column"), dbColumn(f.Tag.Get("db")), gormColumn(f.Tag.Get("gorm"))); named != "" {
+		return named
 	}
+	name := snakeCase(f.Name)
+	switch kindOf(f.Type) {
+	case kindKey:
+		return strings.TrimSuffix("encrypted_kms_key_"+tag.get("name"), "_")
+	case kindField:
+		if tag.get("codec") == "attr_encrypted" {
+			return "encrypted_" + name
+		}
+		return name + "_ciphertext"
+	case kindFile:
+		return name + "_file"
+	case kindIndex:
+		return strings.TrimSuffix(strings.TrimSuffix(name, "_index"), "_bidx") + "_bidx"
+	case kindPart:
+		return "" // after the field that it goes with
+	}
+	return name
 }
 
 func dbColumn(tag string) string {

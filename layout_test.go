@@ -164,10 +164,10 @@ func TestAStructThatDoesNotFitIsRefusedWithFieldAndRemedy(t *testing.T) {
 			Email           rowseal.Sealed[string]
 		}](ring), `give one in Options.Model`},
 		{refused[generic[string]](ring), `generic[string] has no name that can be the context's model_name; give one in Options.Model`},
-		{refused[wrongKeyTag](ring), `field EncryptedKMSKey of rowseal_test.wrongKeyTag: is a DataKey, whose options are name and column, not padding=16`},
+		{refused[wrongKeyTag](ring), `field EncryptedKMSKey of rowseal_test.wrongKeyTag: is a DataKey, and the option padding is for Sealed and File`},
 		{refused[wrongFieldTag](ring), `field Email of rowseal_test.wrongFieldTag: is sealed, and name is for a DataKey; key=phone tells`},
-		{refused[wrongPlainTag](ring), `field ID of rowseal_test.wrongPlainTag: is a int64, and options other than column are for`},
-		{refused[unknownOption](ring), "field Email of rowseal_test.unknownOption: tag `rowseal:\"pading=16\"`: unknown option \"pading\"; known are column"},
+		{refused[wrongPlainTag](ring), `field ID of rowseal_test.wrongPlainTag: is a column that is not sealed, and the option key is for Sealed and File`},
+		{refused[unknownOption](ring), "field Email of rowseal_test.unknownOption: tag `rowseal:\"pading=16\"`: unknown option \"pading\"; known are ad, algorithm,"},
 		{refused[twiceOption](ring), `option "raw" is there twice`},
 		{refused[rawValue](ring), `option raw has no value`},
 		{refused[noValue](ring), `option "key" needs a value`},
@@ -175,7 +175,7 @@ func TestAStructThatDoesNotFitIsRefusedWithFieldAndRemedy(t *testing.T) {
 		{refused[hugePadding](ring), `email_ciphertext: lockbox: padding of 65537 bytes: want 1 to 65536`},
 		{refused[unknownType](ring), `field Email of rowseal_test.unknownType: lockbox: unknown type "text" for a Go string: use string`},
 		{refused[wrongType](ring), `field Born of rowseal_test.wrongType: lockbox: type "date" does not fit a Go string: use type string`},
-		{refused[noSuchType](ring), `field Set of rowseal_test.noSuchType: lockbox: no type seals a Go map[string]int`},
+		{refused[noSuchType](ring), `field Set of rowseal_test.noSuchType: lockbox: a Go map[string]int has no type of its own: say type json`},
 		{refused[pointerField](ring), `field Email of rowseal_test.pointerField: is a pointer; use rowseal.Sealed[string] itself`},
 		{refused[pointerKey](ring), `field EncryptedKMSKey of rowseal_test.pointerKey: is a pointer; use rowseal.DataKey itself`},
 		{refused[embeddedPointer](ring), `field secretBase of rowseal_test.embeddedPointer: is a *rowseal_test.secretBase, in which sealed values would be overlooked; embed its struct by value`},
@@ -192,11 +192,11 @@ func TestAStructThatDoesNotFitIsRefusedWithFieldAndRemedy(t *testing.T) {
 		{refused[emptyKey](ring), `nothing is sealed under key column encrypted_kms_key_phone`},
 		{refused[unknownKey](ring), `email_ciphertext is sealed under the key "phone", which no key column has; name one of ""`},
 		{refused[twoMainKeys](ring), `two key columns have the name ""; give one of them another (rowseal:"name=…")`},
-		{refused[sameColumn](ring), `column email_ciphertext is there twice`},
-		{refused[dottedColumn](ring), `column "users.email" needs a name without dots and colons`},
-		{refused[noID](ring), `encrypted_kms_key needs column id for its context, binding or keyring, and the struct has no such field`},
+		{refused[sameColumn](ring), `column or attachment email_ciphertext is there twice`},
+		{refused[dottedColumn](ring), `column or attachment "users.email" needs a name without dots and colons`},
+		{refused[noID](ring), `encrypted_kms_key needs column id for its context or keyring, and the struct has no such field`},
 		{refused[sealedID](ring), `encrypted_kms_key needs column id for its context`},
-		{refused[twoIDs](ring), `encrypted_kms_key needs column id for its context, binding or keyring, and the struct has no such field that is not sealed, or two`},
+		{refused[twoIDs](ring), `encrypted_kms_key needs column id for its context or keyring, and the struct has no such field that is not sealed, or two`},
 		{refused[deep](ring), `rowseal: field secretBase2 of rowseal_test.deep: field Email of rowseal_test.secretBase2: tag`},
 	} {
 		err := test.refused(nil)
@@ -337,17 +337,17 @@ func TestASchemaIsValidatedWithoutAStruct(t *testing.T) {
 	}
 	must(t, good().Validate())
 	for want, spoil := range map[string]func(*rowseal.Schema){
-		"a table needs a name":        func(s *rowseal.Schema) { s.Table = "" },
-		"without a colon":             func(s *rowseal.Schema) { s.Table = "users:1" },
-		"a table needs a primary key": func(s *rowseal.Schema) { s.PrimaryKey = "" },
-		"a table needs a key column":  func(s *rowseal.Schema) { s.Keys = nil },
-		"binding 7 is none of":        func(s *rowseal.Schema) { s.Binding = 7 },
-		`column "" needs a name`:      func(s *rowseal.Schema) { s.Fields[0].Column = "" },
-		`column "a:b" needs a name`:   func(s *rowseal.Schema) { s.Fields[0].Column = "a:b" },
-		`under the key "x"`:           func(s *rowseal.Schema) { s.Fields = append(s.Fields, rowseal.Field{Column: "c", Key: "x"}) },
-		"padding of -1":               func(s *rowseal.Schema) { s.Fields[0].Format.Padding = -1 },
-		"nothing is sealed":           func(s *rowseal.Schema) { s.Fields = nil },
-		"neither a literal":           func(s *rowseal.Schema) { s.Model = "User{type}" },
+		"a table needs a name":                    func(s *rowseal.Schema) { s.Table = "" },
+		"without a colon":                         func(s *rowseal.Schema) { s.Table = "users:1" },
+		"a table needs a primary key":             func(s *rowseal.Schema) { s.PrimaryKey = "" },
+		"a table needs a key column":              func(s *rowseal.Schema) { s.Keys = nil },
+		"binding 7 is none of":                    func(s *rowseal.Schema) { s.Binding = 7 },
+		`column or attachment "" needs a name`:    func(s *rowseal.Schema) { s.Fields[0].Column = "" },
+		`column or attachment "a:b" needs a name`: func(s *rowseal.Schema) { s.Fields[0].Column = "a:b" },
+		`under the key "x"`:                       func(s *rowseal.Schema) { s.Fields = append(s.Fields, rowseal.Field{Column: "c", Key: "x"}) },
+		"padding of -1":                           func(s *rowseal.Schema) { s.Fields[0].Format.Padding = -1 },
+		"nothing is sealed":                       func(s *rowseal.Schema) { s.Fields = nil },
+		"neither a literal":                       func(s *rowseal.Schema) { s.Model = "User{type}" },
 	} {
 		s := good()
 		spoil(s)
@@ -462,5 +462,5 @@ func TestBindRowNeedsThePrimaryKeyWhateverTheContextIs(t *testing.T) {
 		Binding: rowseal.BindRow,
 		Keys:    map[string]rowseal.KeyOptions{"": {Context: rowseal.ContextRule{Names: map[string]string{"tenant": "{tenant}"}}}},
 	})
-	wantMessage(t, err, "encrypted_kms_key needs column id")
+	wantMessage(t, err, "BindRow needs the primary key id")
 }

@@ -2,13 +2,17 @@ package rowseal
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/rowseal/rowseal/blindindex"
 	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/lockbox"
+	"github.com/rowseal/rowseal/store"
 )
 
 // Model seals and opens the rows of one table, as structs of type T. The struct's fields of type DataKey and Sealed,
@@ -23,10 +27,22 @@ import (
 //		Phone           rowseal.Sealed[string]    `rowseal:"key=phone"`  // column phone_ciphertext
 //	}
 //
-// Tags have these options, with commas between them: column=NAME (else the tags db and gorm are asked, else the field's
-// name in snake case), name=NAME of a DataKey, and of a Sealed key=NAME, type=TYPE (a lockbox.Type), padding=BYTES, raw
-// (no base64), and ad=TEXT (associated data instead of the binding's). "-" hides a field. Embedded structs count as if
-// their fields stood there.
+// Tags have these options, with commas between them; "-" alone hides a field, and embedded structs count as if their
+// fields stood there. Without column=NAME the tags db and gorm are asked for the column, else the field's name in snake
+// case is.
+//
+//	DataKey           name=NAME; attachments=NAME+NAME, the files under the key that are in no column (Model.Box)
+//	Sealed            key=NAME of a DataKey or of a master key, type=TYPE (a lockbox.Type), algorithm=NAME, padding=BYTES,
+//	                  raw (no base64), ad=TEXT (associated data instead of the binding's), previous=NAME (the master key
+//	                  under which it was sealed before), key_table=NAME and key_attribute=NAME (of a master key's field)
+//	                  codec=attr_encrypted, with mode, algorithm, marshal=json, encode, encode_iv, encode_salt (m, m0, none),
+//	                  empty, allow=cbc, allow=ignored_iv: the gem's options, see package attrencrypted
+//	IV, Salt          of=FIELD, in attr_encrypted's format
+//	File              key, algorithm, padding, ad
+//	blindindex.Index  of=FIELD or FIELD+FIELD, normalize=NAME+NAME, algorithm, size=BYTES, slow, raw, join=TEXT,
+//	                  master=NAME, key_table=NAME, key_column=NAME
+//
+// What tags cannot say, Options.Amend can.
 //
 // A Model is safe for concurrent use; a row is as safe as any struct. All methods take any number of rows, and handle
 // those that they can: the errors of the others are in a *BatchError.
@@ -47,6 +63,29 @@ type Options struct {
 	Binding Binding
 	// Keys has options for key columns, by the key's name; "" is the key without a name.
 	Keys map[string]KeyOptions
+	// Attachments adds to those that the tags of DataKeys name.
+	Attachments []Attachment
+	// Amend changes what the tags say, before it is checked: the Previous of a field or an index, costs, options of
+	// attr_encrypted. Columns stay in their places.
+	Amend func(*Schema)
+
+	// MasterKeys are the application's own keys, by the names that fields, attachments and indexes use. DefaultIndexKey is
+	// that of indexes which name none.
+	MasterKeys map[string]*MasterKey
+	// Normalizers are your own, beside those of package blindindex.
+	Normalizers map[string]func(string) (string, error)
+	// Codecs are those of a Table's fields for types that need one or shall have another, as lockbox.Hash and lockbox.Array,
+	// whose codecs are in lockbox/railsyaml. A Model's fields say it with their Go types.
+	Codecs map[lockbox.Type]lockbox.Codec[any]
+	// Store holds the files of File columns; Stores are other ones, by column.
+	Store  store.Store
+	Stores map[string]store.Store
+	// FileLimit is the size in bytes of the largest file, which is sealed and opened in memory. 0 is
+	// lockbox.DefaultFileLimit.
+	FileLimit int64
+	// OnInsecure is told of each value that opened and whose form is not safe. It is required where a field allows such
+	// forms, is called from the goroutine that opens, and must be safe for concurrent use.
+	OnInsecure func(InsecureForm)
 }
 
 // KeyOptions are those of one key column.
@@ -70,7 +109,10 @@ func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], err
 		opts = &Options{}
 	}
 	t := reflect.TypeFor[T]()
-	schema := &Schema{Table: table, Model: opts.Model, PrimaryKey: opts.PrimaryKey, Binding: opts.Binding}
+	schema := &Schema{
+		Table: table, Model: opts.Model, PrimaryKey: opts.PrimaryKey, Binding: opts.Binding,
+		MasterKeys: slices.Sorted(maps.Keys(opts.MasterKeys)), Attachments: slices.Clone(opts.Attachments),
+	}
 	if schema.Model == "" && !strings.Contains(t.Name(), "[") { // a type argument's import path would be stored with the data
 		schema.Model = t.Name()
 	}
@@ -87,7 +129,10 @@ func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], err
 	if err := applyKeyOptions(schema, opts.Keys); err != nil {
 		return nil, err
 	}
-	e, err := newEngine(schema, ring, opts.Keys)
+	if err := l.amend(opts.Amend); err != nil {
+		return nil, err
+	}
+	e, err := newEngine(schema, ring, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -108,19 +153,38 @@ func applyKeyOptions(s *Schema, options map[string]KeyOptions) error {
 	return nil
 }
 
+// amend lets the caller change the Schema, but not where the struct has what.
+func (l *layout) amend(change func(*Schema)) error {
+	if change == nil {
+		return nil
+	}
+	before := l.schema.clone()
+	change(l.schema)
+	if !slices.Equal(before.columns(), l.schema.columns()) || len(before.Keys) != len(l.schema.Keys) || len(before.Fields) != len(l.schema.Fields) ||
+		len(before.Files) != len(l.schema.Files) || len(before.Indexes) != len(l.schema.Indexes) {
+		return before.invalid("Options.Amend has added, removed or renamed a column; that is for the struct and its tags")
+	}
+	for i, f := range l.schema.Fields {
+		if f.Type != before.Fields[i].Type {
+			return before.invalid("Options.Amend has changed the type of %s; say it in the tag (type=%s)", f.Column, f.Type)
+		}
+	}
+	return nil
+}
+
 // checkColumns finds columns that contexts and keyrings use and the struct lacks.
 func (l *layout) checkColumns(e *engine) error {
+	if s := l.schema; s.Binding == BindRow && !l.hasPlain(s.PrimaryKey) {
+		return s.invalid("BindRow needs the primary key %s, and the struct has no such field that is not sealed, or two of them", s.PrimaryKey)
+	}
 	for i, k := range l.schema.Keys {
-		columns := slices.Clone(e.rings[i].columns)
-		if l.schema.Binding == BindRow {
-			columns = append(columns, l.schema.PrimaryKey)
-		}
+		columns := slices.Clone(e.keys[i].columns)
 		for _, rule := range k.rules(l.schema) {
 			columns = append(columns, rule.columns()...)
 		}
 		for _, c := range columns {
-			if l.plain[c] == nil || l.twice[c] {
-				return l.schema.invalid("%s needs column %s for its context, binding or keyring, and the struct has no such field that is not sealed, "+
+			if !l.hasPlain(c) {
+				return l.schema.invalid("%s needs column %s for its context or keyring, and the struct has no such field that is not sealed, "+
 					"or two of them; mend that, or give a Context in Options.Keys", k.Column, c)
 			}
 		}
@@ -128,15 +192,11 @@ func (l *layout) checkColumns(e *engine) error {
 	return nil
 }
 
+func (l *layout) hasPlain(column string) bool { return l.plain[column] != nil && !l.twice[column] }
+
 // Schema returns a copy of what the Model knows of the table.
 func (m *Model[T]) Schema() Schema {
-	s := *m.schema
-	s.Fields = slices.Clone(s.Fields)
-	s.Keys = slices.Clone(s.Keys)
-	for i := range s.Keys {
-		s.Keys[i].Context, s.Keys[i].Versions = cloneRules(s.Keys[i].Context, s.Keys[i].Versions)
-	}
-	return s
+	return m.schema.clone()
 }
 
 func cloneRules(rule ContextRule, versions map[int]ContextRule) (ContextRule, map[int]ContextRule) {
@@ -159,7 +219,8 @@ func cloneRules(rule ContextRule, versions map[int]ContextRule) (ContextRule, ma
 //
 // A row whose key column was not loaded counts as new. Do not update a stored row with it: under its new data key, the
 // fields that the database has do not open. An UPDATE writes the key column and every field under it, and compares the
-// key column with DataKey.Stored.
+// key column with DataKey.Stored, so that no data key is lost. It then puts back, in the fields that were not set, what was
+// loaded; where others write too, write only the fields that were set.
 func (m *Model[T]) Seal(ctx context.Context, rows ...*T) error {
 	return m.seal(ctx, m.records(rows))
 }
@@ -185,6 +246,58 @@ func (m *Model[T]) OpenSlice(ctx context.Context, rows []T) error {
 // as they are. The row is to be saved with an UPDATE of the key column that compares it with DataKey.Stored.
 func (m *Model[T]) Rewrap(ctx context.Context, rows ...*T) error {
 	return m.rewrap(ctx, m.records(rows))
+}
+
+// Rekey gives the rows new data keys and seals everything under them anew: the fields, opened for it where that needs the
+// right to decrypt, the files of File columns under new objects, and what was set. A row without a data key whose fields
+// open under their previous master keys gets its first one. Save such a row with one statement that writes the key column
+// and every column under it, and compares the key column with DataKey.Stored; then call Committed. What leaked with the
+// old data key stays leaked, but opens no new value.
+//
+// Where attachments are sealed under the key, Rekey is refused; RekeyWith moves them too.
+func (m *Model[T]) Rekey(ctx context.Context, rows ...*T) error {
+	return m.rekey(ctx, m.records(rows), nil)
+}
+
+// RekeyWith is Rekey for one row with attachments. move is called for each Attachment under a key that changes, after the
+// new key was wrapped and before the row changes; it opens what there is of that name with from and stores it sealed with
+// to, as activestorage's Reseal does.
+func (m *Model[T]) RekeyWith(ctx context.Context, row *T, move func(name string, from, to *FileBox) error) error {
+	return m.rekey(ctx, m.records([]*T{row}), func(k *rowKey) error { return k.moveAttachments(move) })
+}
+
+// Box returns the box of an attachment: of a file that belongs to the row and is in no column of it, as those of Active
+// Storage. The row's data key is opened for it, unless it is open already; a row whose key is NULL gets one, which is to be
+// saved with the row, so call Seal first for a row that is new.
+func (m *Model[T]) Box(ctx context.Context, row *T, attachment string) (*FileBox, error) {
+	return m.box(ctx, m.records([]*T{row})[0], attachment)
+}
+
+// Lookup returns what an index column holds for a value: one driver.Value for the index's key and one for each of its
+// Previous, so that the query is "WHERE email_bidx IN (…)" with as many placeholders. It returns none for a value that a
+// normalizer leaves out. An index over several fields takes as many values. With Argon2id it takes some milliseconds.
+func (m *Model[T]) Lookup(column string, values ...any) ([]driver.Value, error) {
+	return m.lookup(column, values)
+}
+
+// Reindex makes every index of the rows anew, under the indexes' newest keys, as after a change of key, or where a column
+// is new. The rows must be open.
+func (m *Model[T]) Reindex(ctx context.Context, rows ...*T) error {
+	return m.reindex(ctx, m.records(rows))
+}
+
+// Committed tells that the rows are in the database as they are now: call it after the transaction that wrote them.
+// DataKey.Stored is what was written, and objects that files do not refer to any more are deleted from their stores; an
+// error is about these, and then they are garbage.
+func (m *Model[T]) Committed(ctx context.Context, rows ...*T) error {
+	return m.settleFiles(ctx, m.records(rows), false)
+}
+
+// Abandoned tells that the rows will never be written as they are now, and deletes the objects that Seal and Rekey have
+// stored for them. Do not call it before a second attempt, nor where the outcome of a transaction is unknown. The rows must
+// be loaded again.
+func (m *Model[T]) Abandoned(ctx context.Context, rows ...*T) error {
+	return m.settleFiles(ctx, m.records(rows), true)
 }
 
 // Clear forgets the data keys and everything sealed under them, and leaves NULL, so that values can be set and sealed
@@ -228,6 +341,21 @@ func (s *Sealer[T]) SealSlice(ctx context.Context, rows []T) error {
 // Clear is Model.Clear.
 func (s *Sealer[T]) Clear(rows ...*T) { s.model.Clear(rows...) }
 
+// Lookup is Model.Lookup.
+func (s *Sealer[T]) Lookup(column string, values ...any) ([]driver.Value, error) {
+	return s.model.Lookup(column, values...)
+}
+
+// Committed is Model.Committed.
+func (s *Sealer[T]) Committed(ctx context.Context, rows ...*T) error {
+	return s.model.Committed(ctx, rows...)
+}
+
+// Abandoned is Model.Abandoned.
+func (s *Sealer[T]) Abandoned(ctx context.Context, rows ...*T) error {
+	return s.model.Abandoned(ctx, rows...)
+}
+
 // Only is Model.Only.
 func (s *Sealer[T]) Only(keys ...string) *Sealer[T] { return &Sealer[T]{model: s.model.Only(keys...)} }
 
@@ -270,4 +398,19 @@ func (r structRow) key(i int) *DataKey {
 
 func (r structRow) field(i int) (sealedColumn, any) {
 	return r.v.FieldByIndex(r.fields[i]).Addr().Interface().(sealedColumn), r.codecs[i]
+}
+
+func (r structRow) iv(i int) *IV { return at[IV](r, r.ivs[i]) }
+
+func (r structRow) salt(i int) *Salt { return at[Salt](r, r.salts[i]) }
+
+func (r structRow) file(i int) *File { return at[File](r, r.files[i]) }
+
+func (r structRow) index(i int) *blindindex.Index { return at[blindindex.Index](r, r.indexes[i]) }
+
+func at[F any](r structRow, path []int) *F {
+	if path == nil {
+		return nil
+	}
+	return r.v.FieldByIndex(path).Addr().Interface().(*F)
 }

@@ -25,39 +25,89 @@ func (e *engine) open(ctx context.Context, records []record) error {
 }
 
 func (k *rowKey) planOpen() (err error) {
+	if k.isMaster() {
+		return nil
+	}
 	if k.opened = k.dk.h.unwrapped(); k.opened != nil {
 		return k.checkContext()
 	}
-	for _, i := range k.fieldsOf[k.key] {
-		cell, _ := k.rec.field(i)
-		if !cell.sealed().filled() {
-			continue
-		}
-		if k.dk.IsNull() {
-			return k.orphan(i)
-		}
-		k.job, err = k.newJob()
-		return err
+	if k.dk.IsNull() {
+		return k.refuseOrphans()
 	}
-	return nil
+	if k.hasSealed() {
+		k.job, err = k.newJob()
+	}
+	return err
+}
+
+// hasSealed tells whether there is anything to open under the key.
+func (k *rowKey) hasSealed() bool {
+	for _, i := range k.fields() {
+		if cell, _ := k.rec.field(i); cell.sealed().filled() {
+			return true
+		}
+	}
+	for _, i := range k.files() {
+		if k.rec.file(i).sealed().filled() {
+			return true
+		}
+	}
+	return false
 }
 
 // attach gives each field what it needs to open itself when it is asked.
 func (k *rowKey) attach() {
-	for _, i := range k.fieldsOf[k.key] {
+	for _, i := range k.fields() {
 		cell, codec := k.rec.field(i)
 		if !cell.isSet() && !cell.sealed().isNone() {
-			cell.attach(codec, k.opener(i, cell.sealed().text))
+			cell.attach(codec, k.opener(i))
+		}
+	}
+	for _, i := range k.files() {
+		if file := k.rec.file(i); !file.isSet() && file.sealed().filled() {
+			file.attach(k.fileOf(i, nil))
 		}
 	}
 }
 
-func (k *rowKey) opener(field int, ciphertext string) opener {
-	f, h := k.schema.Fields[field], k.dk.h
-	ad, adErr := k.schema.associatedData(f, k.id)
+// source finds a key when a value is asked for, because the key may be wiped until then.
+func (k *rowKey) source() func() *openedKey {
+	switch {
+	case k.isMaster():
+		master := k.keys[k.key].master
+		return func() *openedKey { return master }
+	case k.dk.IsNull():
+		early := k.keys[k.key].early
+		return func() *openedKey { return early }
+	}
+	h := k.dk.h
+	return h.unwrapped
+}
+
+func (k *rowKey) opener(field int) opener {
+	f, number, c := &k.schema.Fields[field], k.boxOf.field[field], k.cells(field)
+	ad, adErr := k.bound(f)
+	source := k.source()
 	place := k.where() // now: the row's struct may hold another row when Get is called
+	tell := k.report
+	report := func(form string) {
+		tell(InsecureForm{Table: place.Table, ID: place.ID, Column: f.Column, Form: form})
+	}
+	open := func() ([]byte, error) {
+		if adErr != nil {
+			return nil, adErr
+		}
+		if c.value.text == "" {
+			return f.openEmpty()
+		}
+		key := source()
+		if key == nil {
+			return nil, ErrNotOpened // wiped since
+		}
+		return openField(f, key.box(number), c, ad, report)
+	}
 	return func(decode func([]byte) error) error {
-		plaintext, err := openField(h, f, ciphertext, ad, adErr)
+		plaintext, err := open()
 		if err != nil {
 			return place.at(f.Column, err)
 		}
@@ -68,19 +118,20 @@ func (k *rowKey) opener(field int, ciphertext string) opener {
 	}
 }
 
-func openField(h *handle, f Field, ciphertext string, ad []byte, adErr error) ([]byte, error) {
-	if adErr != nil {
-		return nil, adErr
+func openField(f *Field, box fieldBox, c cells, ad []byte, report func(string)) ([]byte, error) {
+	switch {
+	case c.value.text == "":
+		return f.openEmpty()
+	case box == nil:
+		return nil, ErrNoKey
 	}
-	if ciphertext == "" {
-		if f.Format.Padding > 0 {
-			return nil, ErrDecryptionFailed
-		}
-		return []byte{}, nil
+	return box.open(f, c, ad, report)
+}
+
+// openEmpty is the value of an empty column: "", which the gems store as it is, unless Lockbox pads the field.
+func (f *Field) openEmpty() ([]byte, error) {
+	if f.AttrEncrypted == nil && f.Format.Padding > 0 {
+		return nil, ErrDecryptionFailed
 	}
-	key := h.unwrapped()
-	if key == nil {
-		return nil, ErrNotOpened // wiped since
-	}
-	return key.open(f, ciphertext, ad)
+	return []byte{}, nil
 }

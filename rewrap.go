@@ -25,7 +25,7 @@ func (e *engine) rewrap(ctx context.Context, records []record) error {
 }
 
 func (k *rowKey) planRewrap() (err error) {
-	if k.dk.IsNull() {
+	if k.isMaster() || k.dk.IsNull() {
 		return nil
 	}
 	if err := k.checkContext(); err != nil {
@@ -45,7 +45,7 @@ func (k *rowKey) commitRewrap() error {
 		if err != nil {
 			return err
 		}
-		opened = &openedKey{box: opened.box, row: row}
+		opened = &openedKey{boxes: opened.boxes, row: row}
 	}
 	dk := k.dk.rewrapped(k.job.wrapped, opened)
 	dk.h.before = k.dk.h

@@ -9,20 +9,48 @@ import (
 	"github.com/rowseal/rowseal/lockbox"
 )
 
-// rowKey is the work on one key column of one row.
+// rowKey is the work on one key column, or master key, of one row.
 type rowKey struct {
 	*engine
 	row int // its index in the call
 	rec record
-	key int // its index in the schema
-	dk  *DataKey
+	key int      // its index in the engine
+	dk  *DataKey // nil: a master key
 	err error
 
-	job    *job          // of the KMS; nil: none is needed
-	fresh  bool          // the job wraps a new data key
-	opened *openedKey    // the unwrapped key, once known
-	values []sealedValue // to seal
-	place  *Error        // where this is; see at
+	job      *job         // of the KMS; nil: none is needed
+	fresh    bool         // the job wraps a new data key
+	opened   *openedKey   // what opens and seals, once known
+	rekeys   bool         // the fields that stay are sealed anew under a fresh key
+	before   *openedKey   // of a rekey: what opens the old values
+	hadNoKey bool         // of a rekey: the key column was NULL
+	values   []*sealing   // fields on their way to their columns
+	loads    []*fileWrite // files on their way to their stores
+	nulled   []int        // fields that were set to NULL
+	reindex  bool         // indexes are made anew whatever was set
+	place    *Error       // where this is; see at
+}
+
+func (k *rowKey) isMaster() bool { return k.keys[k.key].master != nil }
+
+func (k *rowKey) fields() []int { return k.keys[k.key].fields }
+
+func (k *rowKey) files() []int { return k.keys[k.key].files }
+
+// keyColumn names the key in messages.
+func (k *rowKey) keyColumn() string {
+	if k.isMaster() {
+		return ""
+	}
+	return k.schema.Keys[k.key].Column
+}
+
+// unwrapped is the key as far as it is open without a KMS.
+func (k *rowKey) unwrapped() *openedKey {
+	if k.isMaster() {
+		return k.keys[k.key].master
+	}
+	return k.dk.h.unwrapped()
 }
 
 func (k *rowKey) openedByJob() (*openedKey, error) {
@@ -33,7 +61,7 @@ func (k *rowKey) openedByJob() (*openedKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newOpenedKey(k.job.plaintext, row)
+	return newOpenedKey(k.job.plaintext, k.keys[k.key].schemes, row)
 }
 
 // identity is that of the row as it is now.
@@ -45,7 +73,7 @@ func (k *rowKey) identity(ec kms.Context) (i identity, err error) {
 		}
 	}
 	row := k.rowView()
-	row.allowed = k.rings[k.key].columns
+	row.allowed = k.keys[k.key].columns
 	for _, c := range row.allowed {
 		value, err := row.Column(c)
 		if err != nil {
@@ -86,7 +114,8 @@ func (k *rowKey) version() (int, error) {
 	return ring.VersionOf(k.dk.Wrapped())
 }
 
-func (k *rowKey) orphan(field int) error {
+// orphan says that a column is sealed and nothing can open it.
+func (k *rowKey) orphan(column string) error {
 	why := "is NULL"
 	switch stored := k.dk.current(); {
 	case stored.kind == notLoaded:
@@ -94,7 +123,7 @@ func (k *rowKey) orphan(field int) error {
 	case stored.kind != isNull:
 		why = "is empty"
 	}
-	return k.at(k.schema.Fields[field].Column, fmt.Errorf("key column %s %s beside a ciphertext: %w", k.schema.Keys[k.key].Column, why, ErrNoKey))
+	return k.at(column, fmt.Errorf("key column %s %s beside a ciphertext: %w", k.keyColumn(), why, ErrNoKey))
 }
 
 // newJob is the KMS's work for the key: to wrap a fresh one, or to unwrap or rewrap the one that the row has.
@@ -114,7 +143,7 @@ func (k *rowKey) newJob() (*job, error) {
 }
 
 func (k *rowKey) keyring() (*Keyring, error) {
-	c := k.rings[k.key]
+	c := k.keys[k.key]
 	if c.choose == nil {
 		return c.ring, nil
 	}
@@ -138,6 +167,34 @@ func (k *rowKey) rowView() Row { return Row{value: k.rec.value, primaryKey: k.sc
 
 func (k *rowKey) id() (string, error) { return k.rowView().Column(k.schema.PrimaryKey) }
 
+// cells are what the columns of a field hold.
+func (k *rowKey) cells(field int) cells {
+	cell, _ := k.rec.field(field)
+	c := cells{value: cell.sealed()}
+	if iv := k.rec.iv(field); iv != nil {
+		c.iv = iv.c
+	}
+	if salt := k.rec.salt(field); salt != nil {
+		c.salt = salt.c
+	}
+	return c
+}
+
+// setParts sets the columns that go with a field.
+func (k *rowKey) setParts(field int, c cells) {
+	if iv := k.rec.iv(field); iv != nil {
+		iv.c = c.iv
+	}
+	if salt := k.rec.salt(field); salt != nil {
+		salt.c = c.salt
+	}
+}
+
+// bound is the associated data of a field's column.
+func (k *rowKey) bound(f *Field) ([]byte, error) {
+	return k.schema.bound(f.Column, f.AssociatedData, k.id)
+}
+
 // at puts the place before an error.
 func (k *rowKey) at(column string, err error) *Error { return k.where().at(column, err) }
 
@@ -149,6 +206,8 @@ func (k *rowKey) where() *Error {
 	k.place = &Error{Table: k.schema.Table}
 	if k.rec != nil {
 		k.place.ID, _ = k.id()
+	}
+	if k.rec != nil && k.dk != nil {
 		k.place.Version = versionIn(k.dk.Wrapped())
 	}
 	if k.job != nil && k.job.version != 0 {

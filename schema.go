@@ -5,19 +5,25 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rowseal/rowseal/attrencrypted"
+	"github.com/rowseal/rowseal/blindindex"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/lockbox"
 )
 
 // Schema says what is sealed in a table and how: plain data, over rows of columns and values, without any Go struct. A
-// Model makes one from a struct's tags.
+// Model makes one from a struct's tags. It holds no key: master keys are named, and given beside it (Options.MasterKeys).
 type Schema struct {
-	Table      string  // also part of the associated data that binds fields
-	Model      string  // model_name of the default context: a literal or one {column}
-	PrimaryKey string  // its column; part of the default context as model_id
-	Binding    Binding // what a field's ciphertext is bound to
-	Keys       []KeyColumn
-	Fields     []Field
+	Table       string  // also part of the associated data that binds fields
+	Model       string  // model_name of the default context: a literal or one {column}
+	PrimaryKey  string  // its column; part of the default context as model_id
+	Binding     Binding // what a field's ciphertext is bound to
+	Keys        []KeyColumn
+	MasterKeys  []string // names of the master keys that fields, attachments and indexes use
+	Fields      []Field
+	Files       []FileColumn
+	Attachments []Attachment
+	Indexes     []Index
 }
 
 // KeyColumn is a column that holds a wrapped data key.
@@ -33,15 +39,79 @@ type KeyColumn struct {
 	Versions map[int]ContextRule
 }
 
-// Field is a column that is sealed under a data key, in Lockbox's format.
+// Field is a column that is sealed under a data key, in Lockbox's format or in attr_encrypted's.
 type Field struct {
 	Column string
-	Key    string         // name of its KeyColumn
-	Type   lockbox.Type   // "": the natural one of the Go type
-	Format lockbox.Format // padding and encoding
+	// Key is the name of the KeyColumn, or of the master key of which Lockbox derives the field's own key.
+	Key       string
+	Type      lockbox.Type      // "": the natural one of the Go type, and of a Table's row a string
+	Algorithm lockbox.Algorithm // "": AES-GCM
+	Format    lockbox.Format    // padding and encoding
 	// AssociatedData replaces what the binding would give, for columns that a Ruby program writes with its own.
 	AssociatedData string
+	// KeyTable and KeyAttribute are the names of which a master key's key is derived, where table or column have been
+	// renamed since (the gem's key_table and key_attribute). "": those of today.
+	KeyTable, KeyAttribute string
+	// Previous are earlier ways in which the field was sealed. They open and never seal.
+	Previous []PreviousVersion
+
+	// AttrEncrypted makes the format that of attr_encrypted, with these options; its IV and salt are in columns of their own.
+	// Algorithm, Format and AssociatedData are Lockbox's and stay zero.
+	AttrEncrypted *attrencrypted.Options
+	IV, Salt      string // columns, "" where the mode has none
 }
+
+// PreviousVersion is an earlier way in which a field was sealed, Lockbox's previous_versions.
+type PreviousVersion struct {
+	// MasterKey names the master key from which the key was derived, as before a table had data keys. "": the row's data
+	// key, with another algorithm, padding or associated data.
+	MasterKey              string
+	KeyTable, KeyAttribute string // as those of Field
+	Algorithm              lockbox.Algorithm
+	Padding                int    // in bytes, 0 for none
+	AssociatedData         string // "": none
+}
+
+// FileColumn is a column that refers to a file outside the database, sealed under a data key; see File.
+type FileColumn struct {
+	Column         string
+	Key            string // name of its KeyColumn
+	Algorithm      lockbox.Algorithm
+	Padding        int    // of the file's bytes
+	AssociatedData string // instead of the binding's
+}
+
+// Attachment is a file, or several of one name, that belongs to a row and has no column there, as Active Storage's do. Its
+// box is Model.Box.
+type Attachment struct {
+	Name                   string
+	Key                    string // as that of Field
+	Algorithm              lockbox.Algorithm
+	Padding                int
+	AssociatedData         string // instead of the binding's
+	KeyTable, KeyAttribute string // as those of Field; "": the table, and the attachment's name
+}
+
+// Index is a column with a blind index, by which sealed values are found; see package blindindex.
+type Index struct {
+	Column string
+	// Of are the columns of the fields that it indexes, one as a rule. Several are normalized each and joined by Join.
+	Of      []string
+	Join    string // "": U+001F, the unit separator
+	Options blindindex.Options
+	// IndexKey makes new indexes; values that Previous makes are looked for too (Model.Lookup), while a sweep changes them.
+	IndexKey
+	Previous []IndexKey
+}
+
+// IndexKey says which key an index has.
+type IndexKey struct {
+	MasterKey           string // name; "" is DefaultIndexKey
+	KeyTable, KeyColumn string // "": those of the index today
+}
+
+// DefaultIndexKey is the name of the master key of indexes that name none.
+const DefaultIndexKey = "blind_index"
 
 // Binding tells what a field's ciphertext is bound to by associated data, so that it opens nowhere else.
 type Binding int
@@ -64,95 +134,66 @@ func (b Binding) String() string {
 	return names[b]
 }
 
-// Validate checks that the Schema is whole and consistent; the error names the column and the remedy.
-func (s *Schema) Validate() error {
-	if err := s.validateNames(); err != nil {
-		return fmt.Errorf("rowseal: schema of table %q: %w", s.Table, err)
-	}
-	if s.Binding < BindColumn || s.Binding > BindNone {
-		return s.invalid("binding %d is none of BindColumn, BindRow and BindNone", int(s.Binding))
-	}
-	for _, k := range s.Keys {
-		if err := s.validateKey(k); err != nil {
-			return err
-		}
-	}
-	for _, f := range s.Fields {
-		if err := s.validateField(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Schema) validateKey(k KeyColumn) error {
-	for _, rule := range k.rules(s) {
-		if err := rule.validate(); err != nil {
-			return s.invalid("context of %s: %v", k.Column, err)
-		}
-	}
-	if !slices.ContainsFunc(s.Fields, func(f Field) bool { return f.Key == k.Name }) {
-		return s.invalid("nothing is sealed under key column %s", k.Column)
-	}
-	return nil
-}
-
-func (s *Schema) validateField(f Field) error {
-	if !slices.ContainsFunc(s.Keys, func(k KeyColumn) bool { return k.Name == f.Key }) {
-		return s.invalid("%s is sealed under the key %q, which no key column has; name one of %s", f.Column, f.Key, s.keyNames())
-	}
-	if err := f.Format.Validate(); err != nil {
-		return s.invalid("%s: %v", f.Column, err)
-	}
-	return nil
-}
-
-// validateNames refuses names that associated data could confuse: "table.column:id" must be read in one way.
-func (s *Schema) validateNames() error {
-	switch {
-	case s.Table == "" || strings.Contains(s.Table, ":"):
-		return fmt.Errorf("a table needs a name without a colon: %w", kms.ErrInvalidRequest)
-	case s.PrimaryKey == "":
-		return fmt.Errorf("a table needs a primary key: %w", kms.ErrInvalidRequest)
-	case len(s.Keys) == 0:
-		return fmt.Errorf("a table needs a key column: %w", kms.ErrInvalidRequest)
-	}
-	seen := map[string]bool{}
-	names := map[string]bool{}
-	for _, k := range s.Keys {
-		if names[k.Name] {
-			return fmt.Errorf("two key columns have the name %q; give one of them another (rowseal:\"name=…\"): %w", k.Name, kms.ErrInvalidRequest)
-		}
-		names[k.Name] = true
-	}
-	for _, c := range s.columns() {
-		switch {
-		case c == "" || strings.ContainsAny(c, ".:"):
-			return fmt.Errorf("column %q needs a name without dots and colons: %w", c, kms.ErrInvalidRequest)
-		case seen[c]:
-			return fmt.Errorf("column %s is there twice: %w", c, kms.ErrInvalidRequest)
-		}
-		seen[c] = true
-	}
-	return nil
-}
-
-// columns lists the key columns and the sealed columns.
+// columns lists every column that is written with a sealed row: keys, fields, IVs and salts, files and indexes.
 func (s *Schema) columns() []string {
 	var all []string
 	for _, k := range s.Keys {
 		all = append(all, k.Column)
 	}
 	for _, f := range s.Fields {
+		all = append(all, f.columns()...)
+	}
+	for _, f := range s.Files {
 		all = append(all, f.Column)
 	}
+	for _, ix := range s.Indexes {
+		all = append(all, ix.Column)
+	}
 	return all
+}
+
+func (f *Field) columns() []string {
+	all := []string{f.Column}
+	for _, part := range []string{f.IV, f.Salt} {
+		if part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// cell is a ciphertext in the type of the field's column.
+func (f *Field) cell(ciphertext string) column {
+	if f.Format.Raw || f.AttrEncrypted != nil && f.AttrEncrypted.Encode == attrencrypted.Raw {
+		return column{kind: isBytes, text: ciphertext}
+	}
+	return column{kind: isText, text: ciphertext}
+}
+
+// staysEmpty is the gems' rule that "" is stored as "": by Lockbox unless it is padded (lockbox lib/lockbox/model.rb), by
+// attr_encrypted unless it is told otherwise.
+func (f *Field) staysEmpty(text []byte) bool {
+	if f.AttrEncrypted != nil {
+		return len(text) == 0 && !f.AttrEncrypted.AllowEmpty
+	}
+	return len(text) == 0 && f.Format.Padding == 0
+}
+
+func (s *Schema) fieldColumns() string {
+	var names []string
+	for _, f := range s.Fields {
+		names = append(names, f.Column)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s *Schema) keyNames() string {
 	var names []string
 	for _, k := range s.Keys {
 		names = append(names, fmt.Sprintf("%q", k.Name))
+	}
+	for _, name := range s.MasterKeys {
+		names = append(names, fmt.Sprintf("%q", name))
 	}
 	return strings.Join(names, ", ")
 }
@@ -161,12 +202,18 @@ func (s *Schema) invalid(format string, args ...any) error {
 	return fmt.Errorf("rowseal: schema of table %q: %s: %w", s.Table, fmt.Sprintf(format, args...), kms.ErrInvalidRequest)
 }
 
-// associatedData is what binds a field: its own, or what the binding says. id is used only by BindRow.
-func (s *Schema) associatedData(f Field, id func() (string, error)) ([]byte, error) {
-	place := s.Table + "." + f.Column
+// wraps says where in the Schema something does not fit that a package below has refused.
+func (s *Schema) wraps(column string, err error) error {
+	return fmt.Errorf("rowseal: schema of table %q: %s: %w: %w", s.Table, column, err, kms.ErrInvalidRequest)
+}
+
+// bound is the associated data of a field, file or attachment: its own, or what the binding says of the place. id is
+// used only by BindRow.
+func (s *Schema) bound(column, own string, id func() (string, error)) ([]byte, error) {
+	place := s.Table + "." + column
 	switch {
-	case f.AssociatedData != "":
-		return []byte(f.AssociatedData), nil
+	case own != "":
+		return []byte(own), nil
 	case s.Binding == BindNone:
 		return nil, nil
 	case s.Binding == BindColumn:
@@ -177,4 +224,28 @@ func (s *Schema) associatedData(f Field, id func() (string, error)) ([]byte, err
 		return nil, err
 	}
 	return []byte(place + ":" + row), nil
+}
+
+// clone returns a copy that shares nothing with s but functions.
+func (s *Schema) clone() Schema {
+	c := *s
+	c.MasterKeys = slices.Clone(s.MasterKeys)
+	c.Files, c.Attachments = slices.Clone(s.Files), slices.Clone(s.Attachments)
+	c.Keys = slices.Clone(s.Keys)
+	for i, k := range c.Keys {
+		c.Keys[i].Context, c.Keys[i].Versions = cloneRules(k.Context, k.Versions)
+	}
+	c.Fields = slices.Clone(s.Fields)
+	for i, f := range c.Fields {
+		c.Fields[i].Previous = slices.Clone(f.Previous)
+		if f.AttrEncrypted != nil {
+			own := *f.AttrEncrypted
+			c.Fields[i].AttrEncrypted = &own
+		}
+	}
+	c.Indexes = slices.Clone(s.Indexes)
+	for i, ix := range c.Indexes {
+		c.Indexes[i].Of, c.Indexes[i].Previous = slices.Clone(ix.Of), slices.Clone(ix.Previous)
+	}
+	return c
 }

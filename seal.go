@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -18,6 +19,13 @@ func (e *engine) seal(ctx context.Context, records []record) error {
 	}
 	work := e.each(records, (*rowKey).planSeal)
 	e.runJobs(ctx, work)
+	e.sealAndCommit(ctx, work)
+	return e.batchError(work, len(records))
+}
+
+// sealAndCommit seals what the work has collected: fields, the indexes of those that were set, and files, whose objects
+// are stored before any row refers to them.
+func (e *engine) sealAndCommit(ctx context.Context, work []*rowKey) {
 	for _, k := range work {
 		switch {
 		case k.err == nil:
@@ -26,6 +34,8 @@ func (e *engine) seal(ctx context.Context, records []record) error {
 			k.err = fmt.Errorf("%w (%s)", k.err, hintClear)
 		}
 	}
+	indexes := e.indexValues(ctx, work)
+	e.putFiles(ctx, work)
 	failed := failedRows(work)
 	for _, k := range work {
 		if !failed[k.row] {
@@ -35,29 +45,41 @@ func (e *engine) seal(ctx context.Context, records []record) error {
 			clear(v.plaintext)
 		}
 	}
-	return e.batchError(work, len(records))
+	for _, ix := range indexes {
+		if !failed[ix.row] {
+			ix.commit()
+		}
+	}
 }
 
-// sealedValue is a field that was set, on its way to its column.
-type sealedValue struct {
-	field      int
-	cell       sealedColumn
-	plaintext  []byte
-	ciphertext column
+// sealing is a field that was set, on its way to its columns.
+type sealing struct {
+	field     int
+	cell      sealedColumn
+	plaintext []byte
+	kept      bool // the value is the one that the row had
+	sealed    cells
 }
 
 // planSeal finds out what the key has to seal and which job that needs.
 func (k *rowKey) planSeal() error {
-	if err := k.checkContext(); err != nil {
-		return err
+	if !k.isMaster() {
+		if err := k.checkContext(); err != nil {
+			return err
+		}
 	}
 	needsKey, err := k.collect()
 	if err != nil {
 		return err
 	}
-	if k.opened = k.dk.h.unwrapped(); k.opened != nil || !needsKey {
+	if k.opened = k.unwrapped(); k.opened != nil || !needsKey {
 		return nil
 	}
+	return k.needKey()
+}
+
+// needKey plans the job that opens the row's data key or makes its first one.
+func (k *rowKey) needKey() (err error) {
 	if k.fresh = k.dk.IsNull(); k.fresh {
 		if err := k.refuseOrphans(); err != nil {
 			return err
@@ -71,81 +93,124 @@ func (k *rowKey) planSeal() error {
 
 // collect gathers the values that were set, and tells whether any of them needs the data key.
 func (k *rowKey) collect() (needsKey bool, err error) {
-	for _, i := range k.fieldsOf[k.key] {
+	for _, i := range k.fields() {
 		cell, codec := k.rec.field(i)
 		if !cell.isSet() {
+			if cell.sealed().kind == isNull {
+				k.nulled = append(k.nulled, i)
+			}
 			continue
 		}
+		f := &k.schema.Fields[i]
 		plaintext, err := cell.plaintext(codec)
 		if err != nil {
-			return false, k.at(k.schema.Fields[i].Column, err)
+			return false, k.at(f.Column, err)
 		}
-		k.values = append(k.values, sealedValue{field: i, cell: cell, plaintext: plaintext})
-		needsKey = needsKey || !staysEmpty(plaintext, k.schema.Fields[i])
+		k.values = append(k.values, &sealing{field: i, cell: cell, plaintext: plaintext})
+		needsKey = needsKey || !f.staysEmpty(plaintext)
+	}
+	for _, i := range k.files() {
+		if !k.rec.file(i).isSet() {
+			continue
+		}
+		w, err := k.readFile(i)
+		if err != nil {
+			return false, k.at(k.schema.Files[i].Column, err)
+		}
+		k.loads, needsKey = append(k.loads, w), true
 	}
 	return needsKey, nil
 }
 
-// staysEmpty is Lockbox's rule that "" is stored as "" unless it is padded (lockbox lib/lockbox/model.rb).
-func staysEmpty(text []byte, f Field) bool { return len(text) == 0 && f.Format.Padding == 0 }
-
 // refuseOrphans refuses to make a new key for a row that has ciphertexts and no key: the new key would hide that they
 // are lost, or lose them if only the key column was not loaded.
 func (k *rowKey) refuseOrphans() error {
-	for _, i := range k.fieldsOf[k.key] {
+	for _, i := range k.fields() {
 		cell, _ := k.rec.field(i)
-		if cell.sealed().filled() {
-			return k.orphan(i)
+		if cell.sealed().filled() && k.opensEarly(i) == nil {
+			return k.orphan(k.schema.Fields[i].Column)
+		}
+	}
+	for _, i := range k.files() {
+		if k.rec.file(i).sealed().filled() {
+			return k.orphan(k.schema.Files[i].Column)
 		}
 	}
 	return nil
+}
+
+// opensEarly is the box of a field in a row whose key column is NULL, as it was before the table had data keys. A column
+// that was only not loaded is no NULL.
+func (k *rowKey) opensEarly(field int) fieldBox {
+	if k.dk.current().kind == notLoaded {
+		return nil
+	}
+	return k.keys[k.key].early.box(k.boxOf.field[field])
 }
 
 // checkNeighbours opens the fields that stay as they are. One that does not open under this key came from another row,
 // or from before the key was replaced: saved beside it, it would be lost.
 func (k *rowKey) checkNeighbours() error {
-	if k.opened == nil {
+	if k.opened == nil || k.isMaster() && k.schema.Binding != BindRow { // a master key is that of every row
 		return nil
 	}
-	for _, i := range k.fieldsOf[k.key] {
+	const hint = "it is not sealed under the row's data key; load the row again, or set the field too: %w"
+	for _, i := range k.fields() {
 		cell, _ := k.rec.field(i)
-		if cell.isSet() || !cell.sealed().filled() {
+		if k.valueOf(i) != nil || !cell.sealed().filled() {
 			continue
 		}
-		f := k.schema.Fields[i]
-		ad, err := k.schema.associatedData(f, k.id)
-		if err == nil {
-			_, err = k.opened.open(f, cell.sealed().text, ad)
-		}
+		plaintext, err := k.openNow(i)
 		if err != nil {
-			return k.at(f.Column, fmt.Errorf("it is not sealed under the row's data key; load the row again, or set the field too: %w", err))
+			return k.at(k.schema.Fields[i].Column, fmt.Errorf(hint, err))
+		}
+		clear(plaintext)
+	}
+	for _, i := range k.files() {
+		writes := func(w *fileWrite) bool { return w.file == i }
+		if slices.ContainsFunc(k.loads, writes) || !k.rec.file(i).sealed().filled() {
+			continue
+		}
+		if _, err := k.fileOf(i, k.opened).describe(); err != nil {
+			return k.at(k.schema.Files[i].Column, fmt.Errorf(hint, err))
 		}
 	}
 	return nil
+}
+
+// openNow opens a field under k.opened.
+func (k *rowKey) openNow(field int) ([]byte, error) {
+	f := &k.schema.Fields[field]
+	ad, err := k.bound(f)
+	if err != nil {
+		return nil, err
+	}
+	return openField(f, k.opened.box(k.boxOf.field[field]), k.cells(field), ad, func(string) {})
 }
 
 func (k *rowKey) sealValues() error {
 	if err := k.checkNeighbours(); err != nil {
 		return err
 	}
-	for n := range k.values {
-		v := &k.values[n]
-		f := k.schema.Fields[v.field]
-		if v.ciphertext.kind = isText; f.Format.Raw {
-			v.ciphertext.kind = isBytes
-		}
-		if staysEmpty(v.plaintext, f) {
+	for _, v := range k.values {
+		f := &k.schema.Fields[v.field]
+		if f.staysEmpty(v.plaintext) {
+			null := column{kind: isNull}
+			v.sealed = cells{value: f.cell(""), iv: null, salt: null}
 			continue
 		}
-		ad, err := k.schema.associatedData(f, k.id)
+		ad, err := k.bound(f)
 		if err != nil {
 			return k.at(f.Column, err)
 		}
-		sealed, err := k.opened.box.WithFormat(f.Format).Encrypt(v.plaintext, ad)
-		if err != nil {
+		if v.sealed, err = k.opened.box(k.boxOf.field[v.field]).seal(f, v.plaintext, ad); err != nil {
 			return k.at(f.Column, err)
 		}
-		v.ciphertext.text = string(sealed)
+	}
+	for _, w := range k.loads {
+		if err := k.sealFile(w); err != nil {
+			return k.at(k.schema.Files[w.file].Column, err)
+		}
 	}
 	return nil
 }
@@ -153,15 +218,23 @@ func (k *rowKey) sealValues() error {
 // commitSeal changes the row. It cannot fail.
 func (k *rowKey) commitSeal() {
 	for _, v := range k.values {
-		v.cell.adopt(v.ciphertext)
+		v.cell.adopt(v.sealed.value)
+		k.setParts(v.field, v.sealed)
+	}
+	for _, i := range k.nulled {
+		k.setParts(i, cells{iv: column{kind: isNull}, salt: column{kind: isNull}})
 	}
 	switch {
+	case k.isMaster():
 	case k.fresh:
 		*k.dk = k.dk.rewrapped(k.job.wrapped, k.opened)
 	case k.job != nil:
 		k.dk.h.keep(k.opened)
 	case k.dk.h == nil && k.refuseOrphans() == nil:
 		*k.dk = k.dk.replace(column{kind: isNull}, nil)
+	}
+	for _, w := range k.loads {
+		k.rec.file(w.file).adopt(w, k.fileOf(w.file, nil))
 	}
 }
 

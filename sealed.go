@@ -15,8 +15,9 @@ import (
 // opens nothing by itself.
 //
 // A Sealed is NULL (also the zero value: one that a SELECT left out is NULL when it is saved), sealed (loaded), opened
-// (by Model.Open), or set (by Set, until Model.Seal). T is a string, []byte, bool, an integer, a float, a time.Time, or
-// a type made of one of them.
+// (by Model.Open), or set (by Set, until Model.Seal). T is a string, []byte, bool, an integer, a float, a time.Time, a
+// netip.Prefix or Addr, a type made of one of them or with MarshalText and UnmarshalText, any type that encoding/json takes
+// (`rowseal:"type=json"`), or a lockbox.Value; package lockbox says which types there are.
 //
 // Nothing prints the plaintext but Get and Ptr: fmt, log/slog, encoding/json, errors and test diffs see the state, and
 // writing a value that is set and not sealed is refused with ErrUnsealed. Reading a Sealed from several goroutines is
@@ -137,7 +138,7 @@ func (s *Sealed[T]) UnmarshalText([]byte) error { return errNotFromText("Sealed 
 
 // sealedColumn is a *Sealed[T] to a Model, which does not know T. codec is what newCodec returned.
 type sealedColumn interface {
-	newCodec(lockbox.Type) (codec any, err error)
+	newCodec(lockbox.Type) (t lockbox.Type, codec any, err error)
 	isSet() bool
 	sealed() column
 	plaintext(codec any) ([]byte, error)
@@ -147,7 +148,15 @@ type sealedColumn interface {
 	SetNull()
 }
 
-func (s *Sealed[T]) newCodec(t lockbox.Type) (any, error) { return lockbox.CodecOf[T](t) }
+// newCodec returns the codec of a type, and the type that "" means.
+func (s *Sealed[T]) newCodec(t lockbox.Type) (lockbox.Type, any, error) {
+	t, err := lockbox.TypeOf[T](t)
+	if err != nil {
+		return t, nil, err
+	}
+	codec, err := lockbox.CodecOf[T](t)
+	return t, codec, err
+}
 
 func (s Sealed[T]) isSet() bool { return s.c != nil && s.c.set }
 

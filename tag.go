@@ -2,85 +2,128 @@ package rowseal
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/rowseal/rowseal/lockbox"
 )
 
-// tag is a struct field's `rowseal:"…"`: options with commas between them, each a name or name=value.
-//
-//	column=NAME     the column, where the name of the Go field does not give it
-//	name=NAME       of a DataKey: the key's name
-//	key=NAME        of a Sealed: the key that it is sealed under; without it the key without a name
-//	type=TYPE       of a Sealed: a lockbox.Type, where the Go type has more than one (date, datetime, time)
-//	padding=N       of a Sealed: pad to blocks of N bytes
-//	raw             of a Sealed: bytes instead of base64 (Lockbox's encode: false)
-//	ad=TEXT         of a Sealed: associated data instead of the binding's
-//
+// tag is a struct field's `rowseal:"…"`: options with commas between them, each a name or name=value; Model lists them.
 // The tag "-" alone hides the field from this package.
 type tag struct {
 	skip    bool
-	column  string
-	name    string
-	key     string
-	typ     lockbox.Type
-	padding int
-	raw     bool
-	ad      string
+	options map[string]string
 }
 
+// kind is what a struct field is to this package.
+type kind string
+
+const (
+	kindPlain kind = "column that is not sealed"
+	kindKey   kind = "DataKey"
+	kindField kind = "Sealed"
+	kindFile  kind = "File"
+	kindIndex kind = "blindindex.Index"
+	kindPart  kind = "IV or Salt"
+)
+
+// tagOptions says which options there are, and what has them. Every column may be named.
+var tagOptions = map[string][]kind{
+	"column": {kindPlain, kindKey, kindField, kindFile, kindIndex, kindPart},
+
+	"name": {kindKey}, "attachments": {kindKey},
+
+	"key": {kindField, kindFile}, "padding": {kindField, kindFile}, "ad": {kindField, kindFile},
+	"algorithm": {kindField, kindFile, kindIndex},
+	"type":      {kindField}, "previous": {kindField},
+	"raw": {kindField, kindIndex},
+
+	"codec": {kindField}, "mode": {kindField}, "marshal": {kindField}, "allow": {kindField}, "empty": {kindField},
+	"encode": {kindField}, "encode_iv": {kindField}, "encode_salt": {kindField},
+
+	"of": {kindIndex, kindPart}, "normalize": {kindIndex}, "join": {kindIndex}, "size": {kindIndex}, "slow": {kindIndex},
+	"master": {kindIndex},
+
+	"key_table": {kindField, kindIndex}, "key_attribute": {kindField}, "key_column": {kindIndex},
+}
+
+// flags are the options without a value.
+var flags = []string{"raw", "empty", "slow"}
+
 func parseTag(s string) (tag, error) {
-	var t tag
-	if s == "-" {
+	switch s {
+	case "":
+		return tag{}, nil
+	case "-":
 		return tag{skip: true}, nil
 	}
-	seen := map[string]bool{}
+	t := tag{options: map[string]string{}}
 	for option := range strings.SplitSeq(s, ",") {
-		if s == "" {
-			break
-		}
 		name, value, hasValue := strings.Cut(option, "=")
-		if seen[name] {
+		_, twice := t.options[name]
+		flag := slices.Contains(flags, name)
+		switch {
+		case tagOptions[name] == nil:
+			return tag{}, fmt.Errorf("unknown option %q; known are %s", name, strings.Join(slices.Sorted(maps.Keys(tagOptions)), ", "))
+		case twice:
 			return tag{}, fmt.Errorf("option %q is there twice", name)
+		case flag && hasValue:
+			return tag{}, fmt.Errorf("option %s has no value", name)
+		case !flag && value == "":
+			return tag{}, fmt.Errorf("option %q needs a value", name)
 		}
-		seen[name] = true
-		if name == "raw" && !hasValue {
-			t.raw = true
-			continue
-		}
-		if err := t.set(name, value); err != nil {
-			return tag{}, err
+		t.options[name] = value
+	}
+	for _, name := range []string{"padding", "size"} {
+		if n, err := strconv.Atoi(t.options[name]); t.has(name) && (err != nil || n < 1) {
+			return tag{}, fmt.Errorf("%s=%s is no number of bytes from 1", name, t.options[name])
 		}
 	}
 	return t, nil
 }
 
-func (t *tag) set(name, value string) (err error) {
-	switch name {
-	case "raw":
-		return fmt.Errorf("option raw has no value")
-	case "column":
-		t.column = value
-	case "name":
-		t.name = value
-	case "key":
-		t.key = value
-	case "type":
-		t.typ = lockbox.Type(value)
-	case "ad":
-		t.ad = value
-	case "padding":
-		if t.padding, err = strconv.Atoi(value); err != nil || t.padding < 1 {
-			return fmt.Errorf("padding=%s is no number of bytes from 1", value)
-		}
-	default:
-		return fmt.Errorf("unknown option %q; known are column, name, key, type, padding, raw and ad", name)
+func (t tag) has(option string) bool {
+	_, ok := t.options[option]
+	return ok
+}
+
+func (t tag) get(option string) string { return t.options[option] }
+
+// number is the value of an option that parseTag has found to be a number; 0 if it is not there.
+func (t tag) number(option string) int {
+	n, _ := strconv.Atoi(t.options[option])
+	return n
+}
+
+// list are the values of an option with + between them.
+func (t tag) list(option string) []string {
+	if !t.has(option) {
+		return nil
 	}
-	if value == "" {
-		return fmt.Errorf("option %q needs a value", name)
+	return strings.Split(t.get(option), "+")
+}
+
+// check refuses options that a field of this kind does not have.
+func (t tag) check(k kind) error {
+	for _, name := range slices.Sorted(maps.Keys(t.options)) {
+		switch {
+		case slices.Contains(tagOptions[name], k):
+			continue
+		case name == "name" && k == kindField:
+			return fmt.Errorf("is sealed, and name is for a DataKey; key=%s tells which key it is sealed under", t.get(name))
+		default:
+			return fmt.Errorf("is a %s, and the option %s is for %s", k, name, kinds(tagOptions[name]))
+		}
 	}
 	return nil
+}
+
+func kinds(all []kind) string {
+	words := make([]string, len(all))
+	for i, k := range all {
+		words[i] = string(k)
+	}
+	return strings.Join(words, " and ")
 }
 
 // String returns the tag's text; parseTag reads it back.
@@ -89,27 +132,12 @@ func (t tag) String() string {
 		return "-"
 	}
 	var options []string
-	add := func(name, value string) {
-		if value != "" {
-			options = append(options, name+"="+value)
+	for _, name := range slices.Sorted(maps.Keys(t.options)) {
+		if slices.Contains(flags, name) {
+			options = append(options, name)
+		} else {
+			options = append(options, name+"="+t.options[name])
 		}
 	}
-	add("column", t.column)
-	add("name", t.name)
-	add("key", t.key)
-	add("type", string(t.typ))
-	if t.padding > 0 {
-		add("padding", strconv.Itoa(t.padding))
-	}
-	if t.raw {
-		options = append(options, "raw")
-	}
-	add("ad", t.ad)
 	return strings.Join(options, ",")
-}
-
-// withoutColumn is the text of the options other than column, which every field may have.
-func (t tag) withoutColumn() string {
-	t.column = ""
-	return t.String()
 }

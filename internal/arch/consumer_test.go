@@ -22,11 +22,15 @@ const consumer = `package main
 
 import (
 	_ "github.com/rowseal/rowseal"
+	_ "github.com/rowseal/rowseal/activestorage"
+	_ "github.com/rowseal/rowseal/attrencrypted"
+	_ "github.com/rowseal/rowseal/blindindex"
 	_ "github.com/rowseal/rowseal/kms"
 	_ "github.com/rowseal/rowseal/kms/kmstest"
 	_ "github.com/rowseal/rowseal/kms/localkms"
 	_ "github.com/rowseal/rowseal/kms/testkms"
 	_ "github.com/rowseal/rowseal/lockbox"
+	_ "github.com/rowseal/rowseal/store"
 	_ "github.com/rowseal/rowseal/vectors"
 )
 

@@ -1,0 +1,185 @@
+package rowseal
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"github.com/rowseal/rowseal/lockbox"
+)
+
+// openedKey is an unwrapped data key: the boxes of everything that is sealed under it. A master key has the boxes of its
+// derived keys instead.
+type openedKey struct {
+	boxes []fieldBox // by boxNumbers; nil where nothing opens
+	row   identity
+}
+
+// newOpenedKey does not keep secret: the caller clears it.
+func newOpenedKey(secret []byte, schemes []scheme, row identity) (*openedKey, error) {
+	if len(secret) != lockbox.KeySize {
+		return nil, fmt.Errorf("the wrapped key holds %d bytes and a data key has %d: %w", len(secret), lockbox.KeySize, ErrDecryptionFailed)
+	}
+	boxes := make([]fieldBox, len(schemes))
+	for i, s := range schemes {
+		box, err := s(secret)
+		if err != nil {
+			return nil, err
+		}
+		boxes[i] = box
+	}
+	return &openedKey{boxes, row}, nil
+}
+
+// thing is something sealed: a field, a file or an attachment.
+type thing struct {
+	name   string // its column or, of an attachment, its name
+	key    string
+	scheme scheme
+	share  string             // things of one key with the same share have one box; "": its own
+	derive [2]string          // the names of which a master key's key is derived
+	early  []lockbox.Previous // how it opens in rows that have no data key yet
+}
+
+// plainThing is sealed in Lockbox's format with nothing special.
+func (s *Schema) plainThing(name, key string, a lockbox.Algorithm) thing {
+	return thing{
+		name: name, key: key, share: "lockbox " + string(cmp.Or(a, lockbox.AESGCM)),
+		scheme: lockboxField(lockbox.Options{Algorithm: a}), derive: [2]string{s.Table, name},
+	}
+}
+
+// makeBoxes finds out which boxes each key needs, and makes those of master keys. A scheme that cannot work, or may not
+// under FIPS 140-3, is refused here and not with the first row.
+func (e *engine) makeBoxes(opts *Options) error {
+	for i := range e.schema.Fields {
+		t, err := e.fieldThing(&e.schema.Fields[i], opts)
+		if err != nil {
+			return err
+		}
+		k, err := e.place(t, &e.boxOf.field, opts)
+		if err != nil {
+			return err
+		}
+		k.fields = append(k.fields, i)
+	}
+	for i, f := range e.schema.Files {
+		k, err := e.place(e.schema.plainThing(f.Column, f.Key, f.Algorithm), &e.boxOf.file, opts)
+		if err != nil {
+			return err
+		}
+		k.files = append(k.files, i)
+	}
+	for _, a := range e.schema.Attachments {
+		t := e.schema.plainThing(a.Name, a.Key, a.Algorithm)
+		t.derive = [2]string{cmp.Or(a.KeyTable, e.schema.Table), cmp.Or(a.KeyAttribute, a.Name)}
+		if _, err := e.place(t, &e.boxOf.attachment, opts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *engine) fieldThing(f *Field, opts *Options) (thing, error) {
+	t := e.schema.plainThing(f.Column, f.Key, f.Algorithm)
+	t.derive = [2]string{cmp.Or(f.KeyTable, e.schema.Table), cmp.Or(f.KeyAttribute, f.Column)}
+	if f.AttrEncrypted != nil {
+		t.share, t.scheme = "", attrEncryptedField(f.AttrEncrypted)
+		if (f.AttrEncrypted.AllowCBC || f.AttrEncrypted.AllowIgnoredIV) && opts.OnInsecure == nil {
+			return t, e.schema.invalid("%s allows a form that is not safe, whose use is told to Options.OnInsecure, which is nil", f.Column)
+		}
+		return t, nil
+	}
+	previous := make([]lockbox.Previous, len(f.Previous))
+	for i, p := range f.Previous {
+		v := lockbox.Previous{Algorithm: p.Algorithm, Padding: p.Padding, AssociatedData: append([]byte{}, p.AssociatedData...)}
+		if p.MasterKey != "" {
+			key, err := opts.master(p.MasterKey).attributeKey(cmp.Or(p.KeyTable, e.schema.Table), cmp.Or(p.KeyAttribute, f.Column))
+			if err != nil {
+				return t, e.schema.invalid("%s: master key %q: %v", f.Column, p.MasterKey, err)
+			}
+			v.Key = key
+			t.early = append(t.early, v)
+		}
+		previous[i] = v
+	}
+	if len(previous) > 0 {
+		t.share, t.scheme = "", lockboxField(lockbox.Options{Algorithm: f.Algorithm, Previous: previous})
+	}
+	return t, nil
+}
+
+// place gives the thing a box of its key and notes the box's number.
+func (e *engine) place(t thing, numbers *[]int, opts *Options) (*engineKey, error) {
+	k := &e.keys[slices.IndexFunc(e.keys, func(k engineKey) bool { return k.name == t.key })]
+	secret := make([]byte, lockbox.KeySize)
+	if k.master != nil {
+		var err error
+		if secret, err = opts.master(t.key).attributeKey(t.derive[0], t.derive[1]); err != nil {
+			return nil, e.schema.invalid("%s: master key %q: %v", t.name, t.key, err)
+		}
+	}
+	box, err := t.scheme(secret) // of a key column: to see that it can be made
+	if err != nil {
+		return nil, e.schema.wraps(t.name, err)
+	}
+	if k.master != nil {
+		k.master.boxes = append(k.master.boxes, box)
+		*numbers = append(*numbers, len(k.master.boxes)-1)
+		return k, nil
+	}
+	number := slices.Index(k.shares, t.share)
+	if number < 0 || t.share == "" {
+		number = len(k.schemes)
+		k.schemes, k.shares = append(k.schemes, t.scheme), append(k.shares, t.share)
+	}
+	*numbers = append(*numbers, number)
+	return k, k.opensEarly(number, t)
+}
+
+// opensEarly makes the box of a field in rows that have no data key yet.
+func (k *engineKey) opensEarly(number int, t thing) error {
+	if len(t.early) == 0 {
+		return nil
+	}
+	nobodys := make([]byte, lockbox.KeySize) // the box needs a key, and nothing was sealed under this one
+	rand.Read(nobodys)
+	box, err := lockboxField(lockbox.Options{Previous: t.early})(nobodys)
+	if err != nil {
+		return err
+	}
+	if k.early == nil {
+		k.early = &openedKey{}
+	}
+	for len(k.early.boxes) <= number {
+		k.early.boxes = append(k.early.boxes, nil)
+	}
+	k.early.boxes[number] = box
+	return nil
+}
+
+// master returns a master key by name; one that is not there has no key, and says so when it is asked for one.
+func (o *Options) master(name string) *MasterKey { return o.MasterKeys[name] }
+
+// boxNumbers say which of its key's boxes a field, file or attachment has.
+type boxNumbers struct {
+	field, file, attachment []int
+}
+
+// box returns a box by number, nil if the key has none there.
+func (k *openedKey) box(number int) fieldBox {
+	if k == nil || number >= len(k.boxes) {
+		return nil
+	}
+	return k.boxes[number]
+}
+
+// fileBox is the box of a file or attachment, whose format is always Lockbox's.
+func (k *openedKey) fileBox(number int) (*lockbox.Box, error) {
+	box, ok := k.box(number).(lockboxBox)
+	if !ok {
+		return nil, ErrNoKey
+	}
+	return box.box, nil
+}

@@ -1,0 +1,292 @@
+package rowseal
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rowseal/rowseal/blindindex"
+	"github.com/rowseal/rowseal/kms"
+)
+
+// Table seals and opens rows as columns and values, without any Go struct: what a Model is to structs, for programs that
+// learn a table's Schema at run time, as from a file. It is safe for concurrent use; a Record is as safe as any map.
+type Table struct {
+	*engine
+	codecs []any
+}
+
+// NewTable returns the Table of a Schema. Of opts, which may be nil, what the Schema says itself must be zero: Model,
+// PrimaryKey, Binding, Attachments, Amend and, of Keys, the contexts.
+func NewTable(s Schema, ring *Keyring, opts *Options) (*Table, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	schema := s.clone()
+	if opts.Model != "" || opts.PrimaryKey != "" || opts.Binding != 0 || opts.Attachments != nil || opts.Amend != nil {
+		return nil, schema.invalid("Options of a Table repeat what its Schema says")
+	}
+	for name, o := range opts.Keys {
+		if !schema.hasKeyColumn(name) {
+			return nil, schema.invalid("options for the key %q, which no column has; name one of %s", name, schema.keyNames())
+		}
+		if !o.Context.isZero() || o.Versions != nil {
+			return nil, schema.invalid("the contexts of the key %q belong into the Schema", name)
+		}
+	}
+	if len(schema.MasterKeys) == 0 {
+		schema.MasterKeys = slices.Sorted(maps.Keys(opts.MasterKeys))
+	}
+	t := &Table{}
+	for i := range schema.Fields {
+		f := &schema.Fields[i]
+		var codec any = opts.Codecs[f.Type]
+		if opts.Codecs[f.Type] == nil {
+			var err error
+			if f.Type, codec, err = (&Sealed[any]{}).newCodec(f.Type); err != nil {
+				return nil, schema.invalid("%s: %v", f.Column, err)
+			}
+		}
+		t.codecs = append(t.codecs, codec)
+	}
+	var err error
+	t.engine, err = newEngine(&schema, ring, opts)
+	return t, err
+}
+
+// Schema returns a copy of the Table's Schema.
+func (t *Table) Schema() Schema { return t.schema.clone() }
+
+// Record is a row of a Table.
+type Record struct {
+	schema  *Schema
+	columns map[string]any
+	codecs  []any
+	keys    []DataKey
+	fields  []Sealed[any]
+	ivs     []IV
+	salts   []Salt
+	files   []File
+	indexes []blindindex.Index
+}
+
+// Record returns a row. columns are its values by column, as the database driver gave them; sealed columns are text or
+// bytes. Columns that are not there were not loaded. Values of other columns are read when a context needs them. A new
+// row has no sealed columns yet.
+func (t *Table) Record(columns map[string]any) (*Record, error) {
+	s := t.schema
+	r := &Record{
+		schema: s, columns: map[string]any{}, codecs: t.codecs, keys: make([]DataKey, len(s.Keys)),
+		fields: make([]Sealed[any], len(s.Fields)), ivs: make([]IV, len(s.Fields)), salts: make([]Salt, len(s.Fields)),
+		files: make([]File, len(s.Files)), indexes: make([]blindindex.Index, len(s.Indexes)),
+	}
+	maps.Copy(r.columns, columns)
+	for column, cell := range r.sealedColumns() {
+		value, loaded := columns[column]
+		if !loaded {
+			continue
+		}
+		if err := cell.Scan(value); err != nil {
+			return nil, fmt.Errorf("rowseal: %s %s: %w", s.Table, column, err)
+		}
+	}
+	return r, nil
+}
+
+// scanned is a sealed column to a Record.
+type scanned interface {
+	Scan(src any) error
+	driver.Valuer
+}
+
+// sealedColumns are the cells of every sealed column.
+func (r *Record) sealedColumns() map[string]scanned {
+	all := map[string]scanned{}
+	for i, k := range r.schema.Keys {
+		all[k.Column] = &r.keys[i]
+	}
+	for i, f := range r.schema.Fields {
+		all[f.Column] = &r.fields[i]
+		if f.IV != "" {
+			all[f.IV] = &r.ivs[i]
+		}
+		if f.Salt != "" {
+			all[f.Salt] = &r.salts[i]
+		}
+	}
+	for i, f := range r.schema.Files {
+		all[f.Column] = &r.files[i]
+	}
+	for i, ix := range r.schema.Indexes {
+		all[ix.Column] = &r.indexes[i]
+	}
+	return all
+}
+
+// Get returns the value of a sealed column, as the type of its field says: nil for NULL, else a string, []byte, bool,
+// int64, float64 or time.Time, and for other types what lockbox.CodecOf[any] says. Errors are those of Sealed.Get.
+func (r *Record) Get(column string) (any, error) {
+	i, err := r.fieldOf(column)
+	if err != nil {
+		return nil, err
+	}
+	return r.fields[i].Get()
+}
+
+// Set sets the value of a sealed column, to be sealed; nil is NULL.
+func (r *Record) Set(column string, value any) error {
+	i, err := r.fieldOf(column)
+	if err != nil {
+		return err
+	}
+	bytes, isBytes := value.([]byte)
+	switch {
+	case value == nil, isBytes && bytes == nil:
+		r.fields[i].SetNull()
+	case isBytes:
+		r.fields[i].Set(slices.Clone(bytes))
+	default:
+		r.fields[i].Set(value)
+	}
+	return nil
+}
+
+// Field returns the sealed column itself.
+func (r *Record) Field(column string) (*Sealed[any], error) {
+	i, err := r.fieldOf(column)
+	if err != nil {
+		return nil, err
+	}
+	return &r.fields[i], nil
+}
+
+// File returns a file column.
+func (r *Record) File(column string) (*File, error) {
+	i := slices.IndexFunc(r.schema.Files, func(f FileColumn) bool { return f.Column == column })
+	if i < 0 {
+		return nil, r.schema.invalid("%s is no column of a file", column)
+	}
+	return &r.files[i], nil
+}
+
+// Key returns a key column by the key's name.
+func (r *Record) Key(name string) (*DataKey, error) {
+	i := slices.IndexFunc(r.schema.Keys, func(k KeyColumn) bool { return k.Name == name })
+	if i < 0 {
+		return nil, r.schema.invalid("no key column has the name %q; name one of %s", name, r.schema.keyNames())
+	}
+	return &r.keys[i], nil
+}
+
+// SetColumn sets a column that is not sealed, for the contexts that use it.
+func (r *Record) SetColumn(column string, value any) error {
+	if slices.Contains(r.schema.columns(), column) {
+		return r.schema.invalid("%s is sealed; use Set", column)
+	}
+	r.columns[column] = value
+	return nil
+}
+
+// Sealed returns what to write into the sealed columns: keys, fields, IVs and salts, files and indexes. A value that was
+// set and not sealed is ErrUnsealed.
+func (r *Record) Sealed() (map[string]driver.Value, error) {
+	all := map[string]driver.Value{}
+	for column, cell := range r.sealedColumns() {
+		value, err := cell.Value()
+		if err != nil {
+			return nil, fmt.Errorf("%w (%s %s)", err, r.schema.Table, column)
+		}
+		all[column] = value
+	}
+	return all, nil
+}
+
+func (r *Record) fieldOf(column string) (int, error) {
+	i := slices.IndexFunc(r.schema.Fields, func(f Field) bool { return f.Column == column })
+	if i < 0 {
+		return 0, r.schema.invalid("%s is no sealed column; name one of %s", column, r.schema.fieldColumns())
+	}
+	return i, nil
+}
+
+func (r *Record) value(column string) (any, error) {
+	v, ok := r.columns[column]
+	if !ok && column != r.schema.PrimaryKey {
+		return nil, fmt.Errorf("column %s was not loaded: %w", column, kms.ErrInvalidRequest)
+	}
+	return v, nil
+}
+
+func (r *Record) key(i int) *DataKey              { return &r.keys[i] }
+func (r *Record) field(i int) (sealedColumn, any) { return &r.fields[i], r.codecs[i] }
+func (r *Record) iv(i int) *IV                    { return &r.ivs[i] }
+func (r *Record) salt(i int) *Salt                { return &r.salts[i] }
+func (r *Record) file(i int) *File                { return &r.files[i] }
+func (r *Record) index(i int) *blindindex.Index   { return &r.indexes[i] }
+
+func records(rows []*Record) []record {
+	all := make([]record, len(rows))
+	for i, r := range rows {
+		if r != nil {
+			all[i] = r
+		}
+	}
+	return all
+}
+
+// Seal is Model.Seal.
+func (t *Table) Seal(ctx context.Context, rows ...*Record) error { return t.seal(ctx, records(rows)) }
+
+// Open is Model.Open.
+func (t *Table) Open(ctx context.Context, rows ...*Record) error { return t.open(ctx, records(rows)) }
+
+// Rewrap is Model.Rewrap.
+func (t *Table) Rewrap(ctx context.Context, rows ...*Record) error {
+	return t.rewrap(ctx, records(rows))
+}
+
+// Rekey is Model.Rekey.
+func (t *Table) Rekey(ctx context.Context, rows ...*Record) error {
+	return t.rekey(ctx, records(rows), nil)
+}
+
+// RekeyWith is Model.RekeyWith.
+func (t *Table) RekeyWith(ctx context.Context, row *Record, move func(name string, from, to *FileBox) error) error {
+	return t.rekey(ctx, records([]*Record{row}), func(k *rowKey) error { return k.moveAttachments(move) })
+}
+
+// Box is Model.Box.
+func (t *Table) Box(ctx context.Context, row *Record, attachment string) (*FileBox, error) {
+	return t.box(ctx, records([]*Record{row})[0], attachment)
+}
+
+// Lookup is Model.Lookup.
+func (t *Table) Lookup(column string, values ...any) ([]driver.Value, error) {
+	return t.lookup(column, values)
+}
+
+// Reindex is Model.Reindex.
+func (t *Table) Reindex(ctx context.Context, rows ...*Record) error {
+	return t.reindex(ctx, records(rows))
+}
+
+// Committed is Model.Committed.
+func (t *Table) Committed(ctx context.Context, rows ...*Record) error {
+	return t.settleFiles(ctx, records(rows), false)
+}
+
+// Abandoned is Model.Abandoned.
+func (t *Table) Abandoned(ctx context.Context, rows ...*Record) error {
+	return t.settleFiles(ctx, records(rows), true)
+}
+
+// Clear is Model.Clear.
+func (t *Table) Clear(rows ...*Record) { t.clear(records(rows)) }
+
+// Wipe is Model.Wipe.
+func (t *Table) Wipe(rows ...*Record) { t.wipe(records(rows)) }
+
+// Only is Model.Only.
+func (t *Table) Only(keys ...string) *Table { return &Table{t.engine.only(keys), t.codecs} }

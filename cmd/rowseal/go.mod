@@ -3,6 +3,7 @@ module github.com/rowseal/rowseal/cmd/rowseal
 go 1.26.0
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/mattn/go-isatty v0.0.24
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/rowseal/rowseal v0.0.0
@@ -72,6 +73,7 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
@@ -96,6 +98,7 @@ require (
 	github.com/rowseal/rowseal/kms/azurekms v0.0.0
 	github.com/rowseal/rowseal/kms/gcpkms v0.0.0
 	github.com/rowseal/rowseal/kms/vaultkms v0.0.0
+	github.com/rowseal/rowseal/lockbox/railsyaml v0.0.0
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
 	modernc.org/libc v1.79.0 // indirect
@@ -112,3 +115,5 @@ replace github.com/rowseal/rowseal/kms/azurekms => ../../kms/azurekms
 replace github.com/rowseal/rowseal/kms/gcpkms => ../../kms/gcpkms
 
 replace github.com/rowseal/rowseal/kms/vaultkms => ../../kms/vaultkms
+
+replace github.com/rowseal/rowseal/lockbox/railsyaml => ../../lockbox/railsyaml

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,16 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROWSEAL_LOCAL_KEYS", env.WorkDir+"/keys")
 			env.Setenv("KMS_KEY_ID", "")
+			vectors, err := filepath.Abs("../../vectors")
+			if err != nil {
+				return err
+			}
+			env.Setenv("VECTORS", vectors)
+			configs, err := filepath.Abs("internal/cli/testdata/vectors")
+			if err != nil {
+				return err
+			}
+			env.Setenv("CONFIGS", configs)
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command waits a second at its end under -race
 			return nil
 		},

@@ -67,8 +67,8 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return exitFailed
 }
 
-// packageName is with what errors begin: here it tells nothing.
-var packageName = regexp.MustCompile(`^((rowseal|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy): )+`)
+// packageName is with what errors begin, and each line of several: here it tells nothing.
+var packageName = regexp.MustCompile(`(?m)^((rowseal|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage): )+`)
 
 // forGo is advice that only a Go program can follow, with what else it says of the environment.
 var forGo = regexp.MustCompile(`,? or (?:(?:set|into) )?Options\.\w+| \(or Store\.Dir\)|Options\.\w+ \(for kms\.Open: (\w+=\w+)\)`)
@@ -121,7 +121,7 @@ func newRoot() *cobra.Command {
 		`Rowseal seals database rows, each under a data key of its own, which a key management service (KMS) wraps.
 
 Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is empty.`,
-		newDemo(), newEncrypt(), newDecrypt(), newKeys(), newPolicy(), newVersion(), newCompletion())
+		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newKeys(), newPolicy(), newVersion(), newCompletion())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/attrencrypted"
+	"github.com/rowseal/rowseal/lockbox"
+)
+
+// The words that options take.
+var (
+	types = []string{
+		string(lockbox.String), string(lockbox.Binary), string(lockbox.Boolean), string(lockbox.Integer), string(lockbox.Float),
+		string(lockbox.Decimal), string(lockbox.Date), string(lockbox.Datetime), string(lockbox.Time), string(lockbox.JSON),
+		string(lockbox.Inet), string(lockbox.Hash), string(lockbox.Array),
+	}
+	algorithms = []string{string(lockbox.AESGCM), string(lockbox.XChaCha20), string(lockbox.XSalsa20)}
+	modes      = []string{
+		string(attrencrypted.PerAttributeIV), string(attrencrypted.PerAttributeIVAndSalt), string(attrencrypted.SingleIVAndSalt),
+	}
+	encryptors = []string{"aes-256-gcm", "aes-192-gcm", "aes-128-gcm", "aes-256-cbc", "aes-192-cbc", "aes-128-cbc"}
+	marshals   = []string{string(attrencrypted.MarshalJSON), string(attrencrypted.MarshalBytes)}
+	encodings  = []string{string(attrencrypted.MIME), string(attrencrypted.Strict), string(attrencrypted.Raw)}
+)
+
+// Those that only one of the codecs has.
+var (
+	lockboxOnly       = []string{"padding", "associated_data", "key_table", "key_attribute", "previous"}
+	attrEncryptedOnly = []string{"iv", "salt", "mode", "marshal", "allow", "allow_empty", "encode_iv", "encode_salt"}
+)
+
+func (t *Table) readField(r *reader, column string, n *node) {
+	s := r.section(n, slices.Concat([]string{"key", "type", "algorithm", "encode", "codec"}, lockboxOnly, attrEncryptedOnly)...)
+	t.lines[column] = n.line
+	if n.kind != mapping {
+		return
+	}
+	f := rowseal.Field{Column: column, Key: t.keyOf(s), Type: lockbox.Type(s.word("type", types...))}
+	codec := s.word("codec", "lockbox", "attr_encrypted")
+	only := attrEncryptedOnly
+	if codec == "attr_encrypted" {
+		only = lockboxOnly
+	}
+	for _, key := range only {
+		if s.has(key) {
+			r.fault(s.values[key], "is no option of codec: %s", withDefault(codec, "lockbox"))
+		}
+	}
+	if codec == "attr_encrypted" {
+		t.readAttrEncrypted(s, &f)
+	} else {
+		t.readLockbox(s, &f)
+	}
+	t.Schema.Fields = append(t.Schema.Fields, f)
+}
+
+func withDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func (t *Table) readLockbox(s section, f *rowseal.Field) {
+	f.Algorithm = lockbox.Algorithm(s.word("algorithm", algorithms...))
+	f.Format.Padding = s.number("padding", 1)
+	f.Format.Raw = !s.flag("encode", true)
+	f.AssociatedData = s.text("associated_data")
+	f.KeyTable, f.KeyAttribute = s.name("key_table"), s.name("key_attribute")
+	for _, item := range s.list("previous") {
+		p := s.section(item, "master_key", "key_table", "key_attribute", "algorithm", "padding", "associated_data")
+		f.Previous = append(f.Previous, rowseal.PreviousVersion{
+			MasterKey: t.masterName(p, "master_key"), KeyTable: p.name("key_table"), KeyAttribute: p.name("key_attribute"),
+			Algorithm: lockbox.Algorithm(p.word("algorithm", algorithms...)), Padding: p.number("padding", 1),
+			AssociatedData: p.text("associated_data"),
+		})
+	}
+}
+
+// masterName reads the name of a master key of the table. What else stands there may be a key, and is not repeated.
+func (t *Table) masterName(s section, key string) string {
+	n := s.values[key]
+	if n == nil {
+		return ""
+	}
+	if n.kind == text && slices.Contains(t.Schema.MasterKeys, n.text) {
+		return n.text
+	}
+	s.fault(n, "must be the name of one of master_keys%s", amongMasters(t.Schema.MasterKeys))
+	return ""
+}
+
+func amongMasters(known []string) string {
+	known = slices.DeleteFunc(slices.Clone(known), func(name string) bool { return strings.HasPrefix(name, ownName) })
+	if len(known) == 0 {
+		return ", which the table has not"
+	}
+	return ": " + strings.Join(known, ", ")
+}
+
+func (t *Table) readAttrEncrypted(s section, f *rowseal.Field) {
+	o := &attrencrypted.Options{
+		Mode: attrencrypted.Mode(s.word("mode", modes...)), Algorithm: s.word("algorithm", encryptors...),
+		Marshal: attrencrypted.Marshal(s.word("marshal", marshals...)), AllowEmpty: s.flag("allow_empty", false),
+		Encode: readEncode(s, "encode"), EncodeIV: readEncode(s, "encode_iv"), EncodeSalt: readEncode(s, "encode_salt"),
+	}
+	for _, form := range s.words("allow", "cbc", "ignored_iv") {
+		o.AllowCBC = o.AllowCBC || form == "cbc"
+		o.AllowIgnoredIV = o.AllowIgnoredIV || form == "ignored_iv"
+	}
+	f.AttrEncrypted = o
+	f.IV, f.Salt = s.name("iv"), s.name("salt")
+	if !s.has("iv") && o.Mode != attrencrypted.SingleIVAndSalt { // as the gem names them
+		f.IV = f.Column + "_iv"
+	}
+	if !s.has("salt") && o.Mode == attrencrypted.PerAttributeIVAndSalt {
+		f.Salt = f.Column + "_salt"
+	}
+}
+
+// readEncode reads the gem's words, and its false.
+func readEncode(s section, key string) attrencrypted.Encoding {
+	if n := s.values[key]; n != nil && n.kind == boolean {
+		if !s.flag(key, true) {
+			return attrencrypted.Raw
+		}
+		return ""
+	}
+	return attrencrypted.Encoding(s.word(key, encodings...))
+}
+
+func (t *Table) readFile(r *reader, column string, n *node) {
+	s := r.section(n, "key", "store", "algorithm", "padding", "associated_data")
+	t.lines[column] = n.line
+	if n.kind != mapping {
+		return
+	}
+	t.Schema.Files = append(t.Schema.Files, rowseal.FileColumn{
+		Column: column, Key: t.keyOf(s), Algorithm: lockbox.Algorithm(s.word("algorithm", algorithms...)),
+		Padding: s.number("padding", 1), AssociatedData: s.text("associated_data"),
+	})
+	if !s.has("store") {
+		r.fault(n, "needs the store that has the files, as in store: dir:storage")
+		return
+	}
+	t.Stores[column] = t.file.directory(r, s.values["store"])
+}
+
+func (t *Table) readAttachment(r *reader, name string, n *node) {
+	s := r.section(n, "key", "algorithm", "padding", "associated_data", "key_table", "key_attribute")
+	t.lines[name] = n.line
+	if n.kind != mapping {
+		return
+	}
+	t.Schema.Attachments = append(t.Schema.Attachments, rowseal.Attachment{
+		Name: name, Key: t.keyOf(s), Algorithm: lockbox.Algorithm(s.word("algorithm", algorithms...)),
+		Padding: s.number("padding", 1), AssociatedData: s.text("associated_data"),
+		KeyTable: s.name("key_table"), KeyAttribute: s.name("key_attribute"),
+	})
+	if t.RecordType == "" {
+		r.fault(n, "needs the table's record_type, the class by which Active Storage knows the rows, since model names a column")
+	}
+}

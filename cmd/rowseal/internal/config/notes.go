@@ -1,0 +1,169 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/attrencrypted"
+	"github.com/rowseal/rowseal/blindindex"
+	"github.com/rowseal/rowseal/kms/testkms"
+	"github.com/rowseal/rowseal/lockbox"
+)
+
+// Notes are what somebody should know of the table who is responsible for it: what protects less than it could.
+func (t *Table) Notes() []string {
+	notes := slices.Concat(t.keyNotes(), t.contextNotes(), t.masterNotes(), t.fieldNotes())
+	for _, ix := range t.Schema.Indexes {
+		switch ix.Options.Algorithm {
+		case blindindex.HMACSHA256, blindindex.PBKDF2SHA256:
+			notes = append(notes, fmt.Sprintf("%s: whoever has the index's key guesses values fast, because %s takes little work", ix.Column, ix.Options.Algorithm))
+		}
+	}
+	if t.Writers == "rails" {
+		notes = append(notes, "writers: rails also writes, without comparing the key column, so that a rekey could lose what it writes")
+	}
+	return notes
+}
+
+func (t *Table) keyNotes() (notes []string) {
+	for _, k := range t.Schema.Keys {
+		for _, v := range t.Versions[k.Name] {
+			if v.KeyID == testkms.ID || v.KeyID == testkms.EncryptOnlyID {
+				notes = append(notes, fmt.Sprintf("%s: version %d has the key for tests, which protects nothing", k.Column, v.Number))
+			}
+		}
+	}
+	return notes
+}
+
+// contextNotes finds contexts under which the KMS would open one key for another.
+func (t *Table) contextNotes() (notes []string) {
+	type place struct {
+		key     rowseal.KeyColumn
+		version Version
+		rule    rowseal.ContextRule
+	}
+	var before []place
+	for _, k := range t.Schema.Keys {
+		for i, rule := range t.Contexts(k) {
+			v := t.Versions[k.Name][i]
+			if !slices.Contains(columnsOf(rule.Names), t.Schema.PrimaryKey) {
+				notes = append(notes, fmt.Sprintf("%s: the context of version %d does not name %s, so rows with equal contexts can be exchanged",
+					k.Column, v.Number, t.Schema.PrimaryKey))
+			}
+			for _, other := range before {
+				switch {
+				case other.version.KeyID != v.KeyID || !alike(other.rule.Names, rule.Names):
+				case other.key.Column == k.Column && !maps.Equal(other.rule.Names, rule.Names):
+					notes = append(notes, fmt.Sprintf("%s: the contexts of versions %d and %d differ in columns only, so one row's could be another's",
+						k.Column, other.version.Number, v.Number))
+				case other.key.Column != k.Column && other.version.Number == v.Number:
+					notes = append(notes, fmt.Sprintf("%s, %s: the contexts of version %d are alike, so that the two columns can be exchanged",
+						other.key.Column, k.Column, v.Number))
+				}
+			}
+			before = append(before, place{k, v, rule})
+		}
+	}
+	return notes
+}
+
+// alike tells whether two rules have the same names and literals.
+func alike(a, b map[string]string) bool {
+	return maps.EqualFunc(a, b, func(x, y string) bool {
+		_, xColumn := columnIn(x)
+		_, yColumn := columnIn(y)
+		return x == y || xColumn && yColumn
+	})
+}
+
+func (t *Table) masterNotes() (notes []string) {
+	for _, name := range t.Schema.MasterKeys {
+		if t.Masters[name].Literal {
+			notes = append(notes, fmt.Sprintf("master key %s: it stands in the file itself; take it from ${AN_ENVIRONMENT_VARIABLE}", strings.TrimPrefix(name, ownName)))
+		}
+	}
+	for _, f := range t.Schema.Fields {
+		if t.isMaster(f.Key) {
+			notes = append(notes, fmt.Sprintf("%s: whoever has the master key %s reads it, of every row, and no KMS logs that", f.Column, f.Key))
+		}
+	}
+	for _, a := range t.Schema.Attachments {
+		if t.isMaster(a.Key) {
+			notes = append(notes, fmt.Sprintf("attachment %s: whoever has the master key %s reads it, of every row, and no KMS logs that", a.Name, a.Key))
+		}
+	}
+	return notes
+}
+
+func (t *Table) isMaster(key string) bool { return slices.Contains(t.Schema.MasterKeys, key) }
+
+// fieldNotes tells of what is bound to nothing, and of forms of attr_encrypted that protect less.
+func (t *Table) fieldNotes() (notes []string) {
+	var unbound []string
+	for _, f := range t.Schema.Fields {
+		if t.BoundTo(f.Column, f.AssociatedData) == "nothing" {
+			unbound = append(unbound, f.Column)
+		}
+		if o := f.AttrEncrypted; o != nil {
+			notes = append(notes, attrEncryptedNotes(f.Column, o)...)
+		}
+	}
+	for _, f := range t.Schema.Files {
+		if t.BoundTo(f.Column, f.AssociatedData) == "nothing" {
+			unbound = append(unbound, f.Column)
+		}
+	}
+	for _, a := range t.Schema.Attachments {
+		if t.BoundTo(a.Name, a.AssociatedData) == "nothing" {
+			unbound = append(unbound, a.Name)
+		}
+	}
+	if len(unbound) > 1 {
+		notes = append(notes, "bound to nothing: "+strings.Join(unbound, ", ")+": whoever writes to the database can exchange those that one row has under one key")
+	}
+	return notes
+}
+
+func attrEncryptedNotes(column string, o *attrencrypted.Options) (notes []string) {
+	if o.AllowCBC {
+		notes = append(notes, column+": CBC is allowed, which nothing authenticates")
+	}
+	if o.AllowIgnoredIV {
+		notes = append(notes, column+": values whose IV was ignored are allowed, which hide next to nothing")
+	}
+	if o.Mode == attrencrypted.SingleIVAndSalt {
+		notes = append(notes, column+": one IV for all values, so equal ones have equal ciphertexts")
+	}
+	return notes
+}
+
+// BoundTo tells to what a ciphertext is bound.
+func (t *Table) BoundTo(column, associatedData string) string {
+	switch {
+	case associatedData != "":
+		return "its own text"
+	case t.Schema.Binding == rowseal.BindNone:
+		return "nothing"
+	default:
+		return t.Schema.Binding.String()
+	}
+}
+
+// Format tells how a field is sealed.
+func Format(f rowseal.Field) string {
+	if o := f.AttrEncrypted; o != nil {
+		return strings.Join([]string{"attr_encrypted", withDefault(o.Algorithm, attrencrypted.DefaultAlgorithm), withDefault(string(o.Mode), string(attrencrypted.PerAttributeIV))}, " ")
+	}
+	text := withDefault(string(f.Algorithm), string(lockbox.AESGCM))
+	if f.Format.Padding > 0 {
+		text += fmt.Sprintf(", padded to %d", f.Format.Padding)
+	}
+	if f.Format.Raw {
+		text += ", raw"
+	}
+	return text
+}

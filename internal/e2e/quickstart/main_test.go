@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func Example() {
 }
 
 func TestTheReadmeShowsThisProgram(t *testing.T) {
-	for file, from := range map[string]string{"main.go": "package main", "change.go": "// change gives"} {
+	for file, from := range map[string]string{"main.go": "package main", "change.go": "// change gives", "customer.go": "type Customer"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -116,6 +117,15 @@ func runProgram(t *testing.T) *sql.DB {
 
 func model(t *testing.T) *rowseal.Model[User] {
 	t.Helper()
+	users, err := rowseal.NewModel[User]("users", keyring(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return users
+}
+
+func keyring(t *testing.T) *rowseal.Keyring {
+	t.Helper()
 	key, err := kms.Open(t.Context(), "local/users", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -124,11 +134,7 @@ func model(t *testing.T) *rowseal.Model[User] {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, err := rowseal.NewModel[User]("users", ring, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return users
+	return ring
 }
 
 func loadUser(t *testing.T, db *sql.DB) *User {
@@ -139,6 +145,42 @@ func loadUser(t *testing.T, db *sql.DB) *User {
 		t.Fatal(err)
 	}
 	return u
+}
+
+func TestACustomerIsFoundAndTheContractOpens(t *testing.T) {
+	db := runProgram(t)
+	if _, err := db.Exec(`CREATE TABLE customers (id INTEGER PRIMARY KEY, encrypted_kms_key TEXT, email_ciphertext TEXT, email_bidx TEXT, contract_file TEXT)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("contracts", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("INDEX_KEY", strings.Repeat("0123456789abcdef", 4))
+	customers, err := newCustomers(keyring(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Customer{ID: 1}
+	c.Email.Set("Ada@example.org")
+	if err := add(t.Context(), db, customers, c, strings.NewReader("the terms")); err != nil {
+		t.Fatal(err)
+	}
+
+	found, err := find(t.Context(), db, customers, " ada@EXAMPLE.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := found.Contract.Info()
+	if want := (rowseal.FileInfo{Name: "contract.pdf", ContentType: "application/pdf", Size: 9}); err != nil || info != want {
+		t.Errorf("the file is %+v, %v", info, err)
+	}
+	r, err := found.Contract.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(r); string(text) != "the terms" || err != nil {
+		t.Errorf("the file reads %q, %v", text, err)
+	}
 }
 
 func TestTheProgramSealsWhatItStores(t *testing.T) {

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
@@ -31,10 +32,10 @@ func TestARecordHasOneContextHashWhoeverSealedIt(t *testing.T) {
 	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
 		log := s.Audit(t)
 		ring := newRing(t, rowseal.Version{Number: 1, Key: gemKey(t, s)})
-		row := railsUsers(t)[0]
-		ec := kms.Context{"model_name": "User", "model_id": strconv.FormatInt(row.ID, 10)}
+		row := railsRows(t)[0]
+		ec := kms.Context{"model_name": "User", "model_id": fmt.Sprint(row["id"])}
 
-		byRuby := row.EncryptedKMSKey.Wrapped()
+		byRuby := row["encrypted_kms_key"].(string)
 		dataKey, err := ring.Decrypt(t.Context(), byRuby, ec)
 		must(t, err)
 		byUs, err := ring.Encrypt(t.Context(), dataKey, ec)

@@ -32,19 +32,19 @@ func newOpenedKey(secret []byte, schemes []scheme, row identity) (*openedKey, er
 	return &openedKey{boxes, row}, nil
 }
 
-// thing is something sealed: a field, a file or an attachment.
-type thing struct {
+// target is something sealed: a field, a file or an attachment.
+type target struct {
 	name   string // its column or, of an attachment, its name
 	key    string
 	scheme scheme
-	share  string             // things of one key with the same share have one box; "": its own
+	share  string             // targets of one key with the same share have one box; "": its own
 	derive [2]string          // the names of which a master key's key is derived
 	early  []lockbox.Previous // how it opens in rows that have no data key yet
 }
 
-// plainThing is sealed in Lockbox's format with nothing special.
-func (s *Schema) plainThing(name, key string, a lockbox.Algorithm) thing {
-	return thing{
+// plainTarget is sealed in Lockbox's format with nothing special.
+func (s *Schema) plainTarget(name, key string, a lockbox.Algorithm) target {
+	return target{
 		name: name, key: key, share: "lockbox " + string(cmp.Or(a, lockbox.AESGCM)),
 		scheme: lockboxField(lockbox.Options{Algorithm: a}), derive: [2]string{s.Table, name},
 	}
@@ -54,35 +54,35 @@ func (s *Schema) plainThing(name, key string, a lockbox.Algorithm) thing {
 // under FIPS 140-3, is refused here and not with the first row.
 func (e *engine) makeBoxes(opts *Options) error {
 	for i := range e.schema.Fields {
-		t, err := e.fieldThing(&e.schema.Fields[i], opts)
+		t, err := e.fieldTarget(&e.schema.Fields[i], opts)
 		if err != nil {
 			return err
 		}
-		k, err := e.place(t, &e.boxOf.field, opts)
+		k, err := e.addBox(t, &e.boxOf.field, opts)
 		if err != nil {
 			return err
 		}
 		k.fields = append(k.fields, i)
 	}
 	for i, f := range e.schema.Files {
-		k, err := e.place(e.schema.plainThing(f.Column, f.Key, f.Algorithm), &e.boxOf.file, opts)
+		k, err := e.addBox(e.schema.plainTarget(f.Column, f.Key, f.Algorithm), &e.boxOf.file, opts)
 		if err != nil {
 			return err
 		}
 		k.files = append(k.files, i)
 	}
 	for _, a := range e.schema.Attachments {
-		t := e.schema.plainThing(a.Name, a.Key, a.Algorithm)
+		t := e.schema.plainTarget(a.Name, a.Key, a.Algorithm)
 		t.derive = [2]string{cmp.Or(a.KeyTable, e.schema.Table), cmp.Or(a.KeyAttribute, a.Name)}
-		if _, err := e.place(t, &e.boxOf.attachment, opts); err != nil {
+		if _, err := e.addBox(t, &e.boxOf.attachment, opts); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *engine) fieldThing(f *Field, opts *Options) (thing, error) {
-	t := e.schema.plainThing(f.Column, f.Key, f.Algorithm)
+func (e *engine) fieldTarget(f *Field, opts *Options) (target, error) {
+	t := e.schema.plainTarget(f.Column, f.Key, f.Algorithm)
 	t.derive = [2]string{cmp.Or(f.KeyTable, e.schema.Table), cmp.Or(f.KeyAttribute, f.Column)}
 	if f.AttrEncrypted != nil {
 		t.share, t.scheme = "", attrEncryptedField(f.AttrEncrypted)
@@ -95,9 +95,9 @@ func (e *engine) fieldThing(f *Field, opts *Options) (thing, error) {
 	for i, p := range f.Previous {
 		v := lockbox.Previous{Algorithm: p.Algorithm, Padding: p.Padding, AssociatedData: append([]byte{}, p.AssociatedData...)}
 		if p.MasterKey != "" {
-			key, err := opts.master(p.MasterKey).attributeKey(cmp.Or(p.KeyTable, e.schema.Table), cmp.Or(p.KeyAttribute, f.Column))
+			key, err := opts.attributeKey(p.MasterKey, [2]string{cmp.Or(p.KeyTable, e.schema.Table), cmp.Or(p.KeyAttribute, f.Column)})
 			if err != nil {
-				return t, e.schema.invalid("%s: master key %q: %v", f.Column, p.MasterKey, err)
+				return t, e.schema.invalid("%s: %w", f.Column, err)
 			}
 			v.Key = key
 			t.early = append(t.early, v)
@@ -110,19 +110,19 @@ func (e *engine) fieldThing(f *Field, opts *Options) (thing, error) {
 	return t, nil
 }
 
-// place gives the thing a box of its key and notes the box's number.
-func (e *engine) place(t thing, numbers *[]int, opts *Options) (*engineKey, error) {
+// addBox gives the target a box of its key and notes the box's number.
+func (e *engine) addBox(t target, numbers *[]int, opts *Options) (*engineKey, error) {
 	k := &e.keys[slices.IndexFunc(e.keys, func(k engineKey) bool { return k.name == t.key })]
 	secret := make([]byte, lockbox.KeySize)
 	if k.master != nil {
 		var err error
-		if secret, err = opts.master(t.key).attributeKey(t.derive[0], t.derive[1]); err != nil {
-			return nil, e.schema.invalid("%s: master key %q: %v", t.name, t.key, err)
+		if secret, err = opts.attributeKey(t.key, t.derive); err != nil {
+			return nil, e.schema.invalid("%s: %w", t.name, err)
 		}
 	}
 	box, err := t.scheme(secret) // of a key column: to see that it can be made
 	if err != nil {
-		return nil, e.schema.wraps(t.name, err)
+		return nil, e.schema.invalid("%s: %w", t.name, err)
 	}
 	if k.master != nil {
 		k.master.boxes = append(k.master.boxes, box)
@@ -135,11 +135,11 @@ func (e *engine) place(t thing, numbers *[]int, opts *Options) (*engineKey, erro
 		k.schemes, k.shares = append(k.schemes, t.scheme), append(k.shares, t.share)
 	}
 	*numbers = append(*numbers, number)
-	return k, k.opensEarly(number, t)
+	return k, k.addEarly(number, t)
 }
 
-// opensEarly makes the box of a field in rows that have no data key yet.
-func (k *engineKey) opensEarly(number int, t thing) error {
+// addEarly makes the box of a field in rows that have no data key yet.
+func (k *engineKey) addEarly(number int, t target) error {
 	if len(t.early) == 0 {
 		return nil
 	}
@@ -159,8 +159,26 @@ func (k *engineKey) opensEarly(number int, t thing) error {
 	return nil
 }
 
-// master returns a master key by name; one that is not there has no key, and says so when it is asked for one.
-func (o *Options) master(name string) *MasterKey { return o.MasterKeys[name] }
+// master returns a master key by name.
+func (o *Options) master(name string) (*MasterKey, error) {
+	if key := o.MasterKeys[name]; key != nil {
+		return key, nil
+	}
+	return nil, fmt.Errorf("the master key %q is not in Options.MasterKeys", name)
+}
+
+// attributeKey is the key that is derived of a named master key.
+func (o *Options) attributeKey(master string, derive [2]string) ([]byte, error) {
+	key, err := o.master(master)
+	if err != nil {
+		return nil, err
+	}
+	attribute, err := key.attributeKey(derive[0], derive[1])
+	if err != nil {
+		return nil, fmt.Errorf("master key %q: %w", master, err)
+	}
+	return attribute, nil
+}
 
 // boxNumbers say which of its key's boxes a field, file or attachment has.
 type boxNumbers struct {

@@ -32,6 +32,9 @@ type handle struct {
 	mu     sync.RWMutex
 	stored column // what the database holds, as far as the row knows
 	opened *openedKey
+	purged bool // the attachments under the stored key are gone
+	// movedFrom is the key under which the attachments are in the database, while a RekeyWith is not committed.
+	movedFrom *handle
 }
 
 // identity is what binds a data key, and the fields under it, to its row.
@@ -76,11 +79,31 @@ func (h *handle) committed() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored = h.current
+	h.stored, h.purged, h.movedFrom = h.current, false, nil
+}
+
+// forgetsAttachments tells whether a new key would lose attachments under the one that the database has.
+func (h *handle) forgetsAttachments() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.stored.filled() && !h.purged
+}
+
+func (h *handle) moving() *handle {
+	if h == nil {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.movedFrom
 }
 
 func (h *handle) forget() {
 	for ; h != nil; h = h.before {
+		h.moving().forget()
 		h.keep(nil)
 	}
 }
@@ -142,7 +165,9 @@ func (k DataKey) current() column {
 
 // replace returns the key with another content, which remembers what the database holds.
 func (k DataKey) replace(current column, opened *openedKey) DataKey {
-	return DataKey{&handle{stored: k.h.inDatabase(), current: current, opened: opened}}
+	h := &handle{stored: k.h.inDatabase(), current: current, opened: opened, movedFrom: k.h.moving()}
+	h.purged = h.stored.filled() && !k.h.forgetsAttachments()
+	return DataKey{h}
 }
 
 // rewrapped returns the key wrapped anew, in the type that the column had.

@@ -114,7 +114,7 @@ func (s *Schema) checkEnforced(k KeyColumn, ring *Keyring) error {
 	for _, v := range ring.versions {
 		if !v.Key.Info().ContextEnforced {
 			return s.invalid("%s does not enforce the encryption context, so that a stolen %s would open in another row; "+
-				"use BindRow, and no associated data of the field's own", v.Key.ID(), loose)
+				"use BindRow, and neither associated data of the field's own nor a Previous under the data key", v.Key.ID(), loose)
 		}
 	}
 	return nil
@@ -124,7 +124,8 @@ func (s *Schema) checkEnforced(k KeyColumn, ring *Keyring) error {
 func (s *Schema) looselyBound(key string) string {
 	loose := func(of, ad string) bool { return of == key && (s.Binding != BindRow || ad != "") }
 	for _, f := range s.Fields {
-		if loose(f.Key, f.AssociatedData) {
+		earlier := slices.ContainsFunc(f.Previous, func(p PreviousVersion) bool { return p.MasterKey == "" })
+		if loose(f.Key, f.AssociatedData) || f.Key == key && earlier {
 			return f.Column
 		}
 	}
@@ -150,7 +151,7 @@ func (e *engine) only(keys []string) *engine {
 			i = slices.IndexFunc(e.schema.Keys, func(k KeyColumn) bool { return k.Column == name })
 		}
 		if i < 0 {
-			narrowed.err = e.schema.invalid("Only(%q) names a key that no key column has; name one of %s", name, e.schema.keyNames())
+			narrowed.err = e.schema.invalid("Only(%q) names a key that no key column has; name one of %s", name, e.schema.keyNames(true))
 			continue
 		}
 		narrowed.selected[i] = e.sees(i)
@@ -217,6 +218,10 @@ func (e *engine) clear(records []record) {
 		if k.isMaster() { // what is sealed under it needs no data key, and stays
 			return nil
 		}
+		opened := k.unwrapped()
+		if k.checkContext() != nil { // the struct was copied to be another row
+			opened = nil
+		}
 		*k.dk = k.dk.replace(column{kind: isNull}, nil)
 		for _, i := range k.fields() {
 			cell, _ := k.rec.field(i)
@@ -224,7 +229,10 @@ func (e *engine) clear(records []record) {
 			k.setParts(i, cells{iv: column{kind: isNull}, salt: column{kind: isNull}})
 		}
 		for _, i := range k.files() {
-			k.rec.file(i).SetNull()
+			file := k.rec.file(i)
+			k.showOwner(i, opened)
+			file.SetNull()
+			file.sure()
 		}
 		for i, ix := range e.indexes {
 			if slices.ContainsFunc(ix.fields, func(f int) bool { return e.schema.Fields[f].Key == e.keys[k.key].name }) {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"sync"
 
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/lockbox"
@@ -22,6 +24,11 @@ import (
 // transaction that wrote the row, Model.Committed deletes the object that the row referred to before; if there was none,
 // or the program dies, an object is left over that nobody refers to, and no row loses its file. Model.Abandoned deletes
 // what Seal has stored for rows that will never be written.
+//
+// A File belongs to its row: in a struct that was copied to be another row, set it anew. Set and SetNull are followed by
+// Seal, before the row is saved. Committed deletes only what has been shown to be the row's: an object that Seal has
+// stored, or one whose description has opened under the row's key. So what Clear replaces in a row that was never opened
+// stays in the store, where nobody can open it any more.
 //
 // A file is sealed and opened in memory, and nothing is delivered before all of it has been authenticated, so there is a
 // limit: Options.FileLimit. Nothing prints what a File holds. Reading a File from several goroutines is safe; Set, Scan
@@ -42,22 +49,33 @@ type fileCell struct {
 	reference column      // what the column holds; not loaded while set
 	set       *newFile    // nil: nothing to be sealed
 	sealed    *sealedFile // how it opens; nil: not opened
-	stored    string      // the object that the database's row refers to, "" for none
-	written   []string    // objects that Seal has stored since
+	changed   bool        // Set or SetNull was called since the last Seal, so that nobody knows what the database has
+	loaded    column      // what the database's column holds, as far as the row knows
+	owner     string      // of the object that loaded refers to, "" while it is not known
+	written   []object    // that Seal has stored since
+	perhaps   []object    // that a Committed has seen while the file was changed: the database may have them
 }
+
+// object is one in a store, with the place that it belongs to: a column of a row. A struct may be copied to be another
+// row, which then must not delete it.
+type object struct{ key, owner string }
 
 // newFile is a file that was set. It has closures, because printers and test diffs follow fields.
 type newFile struct {
-	info    func() FileInfo
+	info func() FileInfo
+	// content is what was read. The file is read once, also for copies of the row, so that sealing can be tried again, and
+	// what failed in the middle is not taken for a whole file then.
 	content func(limit int64) ([]byte, error)
 }
 
-// read reads the file once, so that sealing can be tried again, and what failed in the middle is not taken for a whole
-// file then.
-func (n *newFile) read(limit int64) ([]byte, error) {
-	content, err := n.content(limit)
-	n.content = func(int64) ([]byte, error) { return content, err }
-	return content, err
+func newContent(r io.Reader, info FileInfo) *newFile {
+	var once sync.Once
+	var content []byte
+	var err error
+	return &newFile{info: func() FileInfo { return info }, content: func(limit int64) ([]byte, error) {
+		once.Do(func() { content, err = readAll(r, limit) })
+		return content, err
+	}}
 }
 
 func readAll(r io.Reader, limit int64) ([]byte, error) {
@@ -86,19 +104,19 @@ type description struct {
 
 // fileReference is what the column holds, as JSON.
 type fileReference struct {
-	Key  string `json:"key"`  // of the object
-	Info string `json:"info"` // description as JSON, sealed
+	Form string `json:"form,omitempty"` // "": the object is sealed in one piece; a streaming form will name itself here
+	Key  string `json:"key"`            // of the object
+	Info string `json:"info"`           // description as JSON, sealed
 }
 
 // Set sets a file to be sealed. Model.Seal reads r to its end and keeps the bytes until the file is sealed. Size is
 // counted, whatever info says.
 func (f *File) Set(r io.Reader, info FileInfo) {
-	c := f.next(column{})
-	c.set = &newFile{info: func() FileInfo { return info }, content: func(limit int64) ([]byte, error) { return readAll(r, limit) }}
-	f.c = c
+	f.c = f.next(column{})
+	f.c.set = newContent(r, info)
 }
 
-// SetNull sets NULL, which needs no sealing.
+// SetNull sets NULL.
 func (f *File) SetNull() { f.c = f.next(column{kind: isNull}) }
 
 // IsNull tells whether there is no file.
@@ -172,7 +190,7 @@ func (f *File) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	f.c = &fileCell{reference: c, stored: objectOf(c)}
+	f.c = &fileCell{reference: c, loaded: c}
 	return nil
 }
 
@@ -198,54 +216,79 @@ func (f File) sealed() column {
 
 // next is the cell that follows, which remembers the objects of this one.
 func (f *File) next(reference column) *fileCell {
-	c := &fileCell{reference: reference}
+	c := &fileCell{reference: reference, changed: true}
 	if f.c != nil {
-		c.stored, c.written = f.c.stored, f.c.written
+		c.loaded, c.owner, c.written, c.perhaps = f.c.loaded, f.c.owner, f.c.written, f.c.perhaps
 	}
 	return c
 }
 
-func (f *File) attach(s *sealedFile) {
+// change changes a copy of the cell, since copies of the File have it too.
+func (f *File) change(do func(*fileCell)) {
+	if f.c == nil {
+		return
+	}
 	c := *f.c
-	c.sealed = s
+	do(&c)
 	f.c = &c
 }
+
+func (f *File) attach(s *sealedFile) { f.change(func(c *fileCell) { c.sealed = s }) }
+
+// belongsTo tells which place the loaded object belongs to, when the row is first seen.
+func (f *File) belongsTo(owner string) {
+	if f.c != nil && f.c.owner == "" {
+		f.change(func(c *fileCell) { c.owner = owner })
+	}
+}
+
+// sure tells that the row is to be saved as it is.
+func (f *File) sure() { f.change(func(c *fileCell) { c.changed = false }) }
 
 // adopt refers to the object that was stored.
 func (f *File) adopt(w *fileWrite, s *sealedFile) {
 	c := f.next(w.reference)
-	c.written = append(c.written[:len(c.written):len(c.written)], w.object)
-	c.sealed = s
+	c.written = append(slices.Clip(c.written), object{w.object, s.owner})
+	c.sealed, c.changed = s, false
 	s.reference = w.reference
 	f.c = c
 }
 
 // forget closes what was opened. A file that is set and not sealed has no other place, and stays.
-func (f *File) forget() {
-	if f.c != nil && f.c.sealed != nil {
-		f.attach(nil)
-	}
-}
+func (f *File) forget() { f.attach(nil) }
 
-// settle returns the objects that nobody refers to any more once the row is in the database as f has it or, with
-// abandoned, is not written at all.
-func (f *File) settle(abandoned bool) (garbage []string) {
-	// What is set and not sealed was not written, and which object was is not known: it is settled another time.
-	if f.c == nil || f.c.set != nil && !abandoned {
+// committed returns the objects of the place that nobody refers to any more, now that the database has what f has.
+func (f *File) committed(owner string) (garbage []string) {
+	if f.c == nil {
 		return nil
 	}
-	c := *f.c
-	keep := c.stored
-	if !abandoned {
-		keep = objectOf(c.reference)
+	if f.c.changed { // what the database has is not known: it is settled another time
+		f.change(func(c *fileCell) { c.perhaps, c.written = slices.Concat(c.perhaps, c.written), nil })
+		return nil
 	}
-	for _, object := range append(c.written[:len(c.written):len(c.written)], c.stored) {
-		if object != "" && object != keep {
-			garbage = append(garbage, object)
+	loaded := []object{{objectOf(f.c.loaded), f.c.owner}}
+	garbage = of(owner, slices.Concat(f.c.perhaps, f.c.written, loaded), objectOf(f.c.reference))
+	f.change(func(c *fileCell) { c.loaded, c.owner, c.written, c.perhaps = c.reference, owner, nil, nil })
+	return garbage
+}
+
+// of lists the keys of the owner's objects but keep.
+func of(owner string, objects []object, keep string) (keys []string) {
+	for _, o := range objects {
+		if o.key != "" && o.key != keep && o.owner == owner {
+			keys = append(keys, o.key)
 		}
 	}
-	c.stored, c.written = keep, nil
-	f.c = &c
+	return keys
+}
+
+// abandoned returns the objects that Seal has stored for the place, and puts back what was loaded.
+func (f *File) abandoned(owner string) (garbage []string) {
+	if f.c == nil {
+		return nil
+	}
+	garbage = of(owner, f.c.written, objectOf(f.c.loaded))
+	f.c = &fileCell{reference: f.c.loaded, loaded: f.c.loaded, owner: f.c.owner}
 	return garbage
 }
 

@@ -146,6 +146,9 @@ func TestWipeClosesFilesAndKeepsThoseThatWereSet(t *testing.T) {
 	must(t, letters.Open(t.Context(), l))
 	setFile(&l.Photo, "photo of eve", "eve.jpg")
 	letters.Wipe(l)
+	if state := fmt.Sprint(l.Scan, l.Photo); state != "[file: sealed] [unsealed]" {
+		t.Errorf("the files are %s", state)
+	}
 	for what, err := range map[string]error{"Info": second(l.Scan.Info()), "Open": second(content(t, l.Scan))} {
 		wantErr(t, what, err, rowseal.ErrNotOpened)
 	}
@@ -184,6 +187,7 @@ func TestSetNullTakesTheFileAwayAndCommittedItsObject(t *testing.T) {
 	l, row := sentLetter(t, letters, 1, "ada")
 	photo, stamp := l.Photo.Object(), l.Stamp.Object()
 	l = load[letter](t, 1, row)
+	must(t, letters.Open(t.Context(), l))
 	l.Scan.SetNull()
 	after := sealed(t, letters, l)
 	if after["Scan"] != nil || after["Photo"] != row["Photo"] {
@@ -199,6 +203,7 @@ func TestClearTakesTheFilesUnderTheKeyAwayAndCommittedTheirObjects(t *testing.T)
 	l, row := sentLetter(t, letters, 1, "ada")
 	stamp := l.Stamp.Object()
 	l = load[letter](t, 1, row)
+	must(t, letters.Open(t.Context(), l))
 	letters.Only("").Clear(l)
 	after := save(t, l)
 	if after["Scan"] != nil || after["Photo"] != nil || after["Stamp"] != row["Stamp"] {

@@ -94,6 +94,9 @@ func TestTheOtherRowsOfACallAreSealedAndKeepTheirObjects(t *testing.T) {
 		wantRows(t, "Seal", err, 3, 1)
 		return err
 	})
+	if calls := files.since(); len(calls) != 6 {
+		t.Errorf("the store was called for the row that failed before: %q", calls)
+	}
 	wantLetter(t, rows[0], "ada")
 	wantLetter(t, rows[2], "bob")
 	wantObjects(t, "of the two", files, append(rows[0].objects(), rows[2].objects()...)...)
@@ -137,6 +140,50 @@ func TestAFailureToDeleteIsToldAndNoRowIsWorseForIt(t *testing.T) {
 	wantObjects(t, "only the garbage is left over", files, append(l.objects(), old)...)
 	if held, _ := l.EncryptedKMSKey.Stored(); held != after["EncryptedKMSKey"] {
 		t.Errorf("the key that the database holds is told as %v", held)
+	}
+	files.del = nil
+	must(t, letters.Committed(t.Context(), l))
+	wantObjects(t, "a second time", files, l.objects()...)
+}
+
+// A struct is often copied to make a similar row of it.
+func TestARowThatWasCopiedToBeAnotherTakesNoObjectOfTheFirst(t *testing.T) {
+	for what, make := range map[string]func(*testing.T, *rowseal.Model[letter], stored) *letter{
+		"opened": func(t *testing.T, letters *rowseal.Model[letter], row stored) *letter {
+			l := load[letter](t, 1, row)
+			must(t, letters.Open(t.Context(), l))
+			return l
+		},
+		"sealed": func(t *testing.T, letters *rowseal.Model[letter], _ stored) *letter {
+			l := newLetter(1, "ada")
+			must(t, letters.Seal(t.Context(), l))
+			return l
+		},
+		"committed": func(t *testing.T, letters *rowseal.Model[letter], _ stored) *letter {
+			l, _ := sentLetter(t, letters, 1, "ada")
+			return l
+		},
+	} {
+		for how, settle := range map[string]func(*rowseal.Model[letter], context.Context, ...*letter) error{
+			"Committed": (*rowseal.Model[letter]).Committed, "Abandoned": (*rowseal.Model[letter]).Abandoned,
+		} {
+			t.Run(what+", "+how, func(t *testing.T) {
+				files := &objects{}
+				letters := lettersOf(t, &kmstest.Fake{}, files)
+				_, row := sentLetter(t, letters, 1, "ada")
+				first := make(t, letters, row)
+				second := *first
+				second.ID = 2
+				letters.Clear(&second)
+				for column, f := range second.files() {
+					setFile(f, strings.ToLower(column)+" of eve", "eve.pdf")
+				}
+				second.Subject.Set("subject of eve")
+				must(t, letters.Seal(t.Context(), &second))
+				must(t, settle(letters, t.Context(), &second))
+				wantLetter(t, first, "ada")
+			})
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func (e *engine) makeIndexes(opts *Options) error {
 		for _, k := range append([]IndexKey{ix.IndexKey}, ix.Previous...) {
 			indexer, err := e.newIndexer(ix, k, own, opts)
 			if err != nil {
-				return e.schema.wraps(ix.Column, err)
+				return e.schema.invalid("%s: %w", ix.Column, err)
 			}
 			made.indexers = append(made.indexers, indexer)
 		}
@@ -38,9 +38,13 @@ func (e *engine) makeIndexes(opts *Options) error {
 }
 
 func (e *engine) newIndexer(ix Index, k IndexKey, own blindindex.Options, opts *Options) (*blindindex.Indexer, error) {
-	key, err := opts.master(k.name()).indexKey(cmp.Or(k.KeyTable, e.schema.Table), cmp.Or(k.KeyColumn, ix.Column))
+	master, err := opts.master(k.name())
 	if err != nil {
-		return nil, fmt.Errorf("master key %q: %w", k.name(), err)
+		return nil, err
+	}
+	key, err := master.indexKey(cmp.Or(k.KeyTable, e.schema.Table), cmp.Or(k.KeyColumn, ix.Column))
+	if err != nil {
+		return nil, err
 	}
 	return blindindex.New(key, &own)
 }
@@ -194,13 +198,22 @@ func (e *engine) plaintextOf(field int, row []*rowKey) (plaintext []byte, ok boo
 			return v.plaintext, true, nil
 		}
 		cell, _ := k.rec.field(field)
-		if cell.sealed().isNone() {
+		if cell.isSet() {
+			return nil, false, fmt.Errorf("it is made of %s, which was set; call Seal, which makes the index: %w", f.Column, ErrUnsealed)
+		}
+		switch cell.sealed().kind {
+		case isNull:
 			return nil, false, nil
+		case notLoaded:
+			if k.dk != nil && k.dk.h.inDatabase().filled() {
+				return nil, false, fmt.Errorf("it is made of %s, which was not loaded: %w", f.Column, kms.ErrInvalidRequest)
+			}
+			return nil, false, nil // of a new row
 		}
 		if k.opened == nil && cell.sealed().filled() {
 			return nil, false, fmt.Errorf("it is made of %s too, which is sealed; open the row first: %w", f.Column, ErrNotOpened)
 		}
-		plaintext, err = k.openNow(field)
+		plaintext, err = k.openNow(field, k.reporter(field))
 		return plaintext, true, err
 	}
 	return nil, false, fmt.Errorf("it is made of %s too, which Only has left out: %w", f.Column, kms.ErrInvalidRequest)
@@ -238,27 +251,29 @@ func (k *rowKey) valueOf(field int) *sealing {
 }
 
 // lookup returns what an index column holds for values: of the index's key, and of its previous ones.
-func (e *engine) lookup(column string, values []any) ([]driver.Value, error) {
+func (e *engine) lookup(ctx context.Context, column string, values []any) ([]driver.Value, error) {
+	if e.err != nil {
+		return nil, e.err
+	}
 	number := slices.IndexFunc(e.schema.Indexes, func(ix Index) bool { return ix.Column == column })
 	if number < 0 {
-		return nil, e.schema.invalid("%s is no index", column)
+		var known []string
+		for _, ix := range e.schema.Indexes {
+			known = append(known, ix.Column)
+		}
+		return nil, e.schema.invalid("%s is no index; there are %s", column, strings.Join(known, ", "))
 	}
 	x := e.indexes[number]
 	if len(values) != len(x.fields) {
-		return nil, e.schema.invalid("index %s is of %d fields, and %d values were given", column, len(x.fields), len(values))
+		return nil, e.schema.invalid("index %s is of %d field(s), and %d value(s) were given", column, len(x.fields), len(values))
 	}
 	texts := make([]string, len(values))
 	for i, v := range values {
-		t := e.schema.Fields[x.fields[i]].Type
-		codec, err := lockbox.CodecOf[any](t)
-		if err != nil {
-			return nil, err
-		}
-		plaintext, err := codec.Append(nil, v)
+		text, err := valueText(e.schema.Fields[x.fields[i]].Type, v)
 		if err != nil {
 			return nil, fmt.Errorf("rowseal: index %s: %w", column, err)
 		}
-		texts[i] = indexText(t, plaintext)
+		texts[i] = text
 	}
 	input, err := x.input(texts)
 	if errors.Is(err, blindindex.ErrNull) {
@@ -267,14 +282,38 @@ func (e *engine) lookup(column string, values []any) ([]driver.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rowseal: index %s: %w", column, err)
 	}
+	return x.find(ctx, input)
+}
+
+// valueText is the text of a value that is looked for: that of the value once it is sealed.
+func valueText(t lockbox.Type, v any) (string, error) {
+	if v == nil {
+		return "", fmt.Errorf("NULL has no index; the query for it is IS NULL: %w", kms.ErrInvalidRequest)
+	}
+	codec, err := lockbox.CodecOf[any](t)
+	if err != nil {
+		return "", err
+	}
+	plaintext, err := codec.Append(nil, v)
+	if err != nil {
+		return "", err
+	}
+	return indexText(t, plaintext), nil
+}
+
+// find makes the index under every key. It does not wait for the indexes of a batch.
+func (x engineIndex) find(ctx context.Context, input string) ([]driver.Value, error) {
 	found := make([]driver.Value, len(x.indexers))
 	for i, indexer := range x.indexers {
-		one, err := indexer.ComputeNormalized(context.Background(), []string{input})
-		if err != nil {
-			return nil, fmt.Errorf("rowseal: index %s: %w", column, err)
-		}
-		if found[i], err = one[0].Value(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		index, err := indexer.IndexNormalized(input)
+		if err != nil {
+			return nil, named(err)
+		}
+		if found[i], err = index.Value(); err != nil {
+			return nil, named(err)
 		}
 	}
 	return found, nil

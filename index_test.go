@@ -139,6 +139,7 @@ func TestIndexesFollowTheirField(t *testing.T) {
 		"Clear":            {func(c *contactRow) { contacts.Clear(c) }, func(s stored) bool { return s["EmailIndex"] == nil && s["PhoneIndex"] == nil && s["NameCity"] == nil }},
 		"Clear of one key": {func(c *contactRow) { contacts.Only("city").Clear(c) }, func(s stored) bool { return s["NameCity"] == nil && s["EmailIndex"] != nil }},
 		"Rekey":            {func(c *contactRow) { must(t, contacts.Rekey(t.Context(), c)) }, same("EmailIndex", "EmailShort", "PhoneIndex", "NameCity")},
+		"Rekey of one key": {func(c *contactRow) { must(t, contacts.Only("city").Rekey(t.Context(), c)) }, same("EmailIndex", "EmailShort", "PhoneIndex", "NameCity")},
 		"Rekey of what was set": {func(c *contactRow) { c.Name.Set("Eve"); must(t, contacts.Rekey(t.Context(), c)) }, func(s stored) bool {
 			return s["NameCity"] == hmacIndex(t, "name_city_bidx", "eve\x1flondon") && same("EmailIndex")(s)
 		}},
@@ -200,16 +201,16 @@ func TestLookupIsWhatTheColumnHolds(t *testing.T) {
 		{"phone_bidx", "PhoneIndex", []any{"+4420 7946 0958"}},
 		{"name_city_bidx", "NameCity", []any{"ADA", "london"}},
 	} {
-		found, err := contacts.Lookup(test.column, test.values...)
+		found, err := contacts.Lookup(t.Context(), test.column, test.values...)
 		if err != nil || len(found) != 1 || fmt.Sprintf("%T%v", found[0], found[0]) != fmt.Sprintf("%T%v", row[test.field], row[test.field]) {
 			t.Errorf("%s: %v, %v; the column holds %v", test.column, found, err, row[test.field])
 		}
 	}
-	found, err := contacts.Lookup("phone_bidx", "")
+	found, err := contacts.Lookup(t.Context(), "phone_bidx", "")
 	if len(found) != 0 || err != nil {
 		t.Errorf("a value that has no index: %v, %v", found, err)
 	}
-	found, err = contacts.Lookup("email_bidx", "eve@example.org")
+	found, err = contacts.Lookup(t.Context(), "email_bidx", "eve@example.org")
 	if err != nil || len(found) != 1 || found[0] == row["EmailIndex"] {
 		t.Errorf("another value: %v, %v", found, err)
 	}
@@ -218,22 +219,22 @@ func TestLookupIsWhatTheColumnHolds(t *testing.T) {
 func TestWhatLookupRefuses(t *testing.T) {
 	contacts := contactsOf(t, &kmstest.Fake{}, nil)
 	for want, lookup := range map[string]func() error{
-		"email_ciphertext is no index":                                 func() error { return second(contacts.Lookup("email_ciphertext", "x")) },
-		"index name_city_bidx is of 2 fields, and 1 values were given": func() error { return second(contacts.Lookup("name_city_bidx", "x")) },
-		"index email_bidx is of 1 fields, and 0 values were given":     func() error { return second(contacts.Lookup("email_bidx")) },
-		"index name_city_bidx: a value contains the text that joins":   func() error { return second(contacts.Lookup("name_city_bidx", "a\x1fb", "c")) },
+		"email_ciphertext is no index":                                     func() error { return second(contacts.Lookup(t.Context(), "email_ciphertext", "x")) },
+		"index name_city_bidx is of 2 field(s), and 1 value(s) were given": func() error { return second(contacts.Lookup(t.Context(), "name_city_bidx", "x")) },
+		"index email_bidx is of 1 field(s), and 0 value(s) were given":     func() error { return second(contacts.Lookup(t.Context(), "email_bidx")) },
+		"index name_city_bidx: a value contains the text that joins":       func() error { return second(contacts.Lookup(t.Context(), "name_city_bidx", "a\x1fb", "c")) },
 	} {
 		err := lookup()
 		wantErr(t, want, err, kms.ErrInvalidRequest)
 		wantMessage(t, err, "rowseal: ", want)
 	}
-	err := second(contacts.Lookup("phone_bidx", "secret-number"))
+	err := second(contacts.Lookup(t.Context(), "phone_bidx", "secret-number"))
 	wantErr(t, "a value that the normalizer refuses", err, errNoPhone)
 	if strings.Contains(err.Error(), "secret-number") {
 		t.Errorf("the error holds the value: %v", err)
 	}
 	for _, value := range []any{7, nil, []int{1}, "a\xff"} {
-		if found, err := contacts.Lookup("email_bidx", value); err == nil {
+		if found, err := contacts.Lookup(t.Context(), "email_bidx", value); err == nil {
 			t.Errorf("%v is looked for as %v", value, found)
 		}
 	}
@@ -268,7 +269,7 @@ func TestIntegersDatesAndBooleansAreIndexedByTheirTextInRuby(t *testing.T) {
 			"age_bidx": {r.AgeIndex, "-12345", -12345}, "born_bidx": {r.BornIndex, "2024-02-29", time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC)},
 			"member_bidx": {r.MemberIndex, fmt.Sprint(member), member}, "token_bidx": {r.TokenIndex, "\xff\x00", []byte{0xff, 0}},
 		} {
-			found, err := rows.Lookup(column, test.value)
+			found, err := rows.Lookup(t.Context(), column, test.value)
 			if want := hmacIndex(t, column, test.text); test.index.Text() != want || len(found) != 1 || found[0] != want || err != nil {
 				t.Errorf("%s is %q and %v, %v is looked for; want %q", column, test.index.Text(), found, err, want)
 			}
@@ -291,7 +292,7 @@ func TestAnIndexKeyIsRotated(t *testing.T) {
 		s.Indexes[0].Previous = []rowseal.IndexKey{s.Indexes[0].IndexKey, {KeyTable: "people", KeyColumn: "mail_bidx"}}
 		s.Indexes[0].IndexKey = rowseal.IndexKey{MasterKey: "new"}
 	})
-	found, err := rotated.Lookup("email_bidx", "ada@example.org")
+	found, err := rotated.Lookup(t.Context(), "email_bidx", "ada@example.org")
 	must(t, err)
 	opts := blindindex.Options{Algorithm: blindindex.HMACSHA256}
 	want := []string{
@@ -446,28 +447,23 @@ func TestACancelledIndexLeavesTheRowAsItWas(t *testing.T) {
 	contacts := contactsOf(t, &kmstest.Fake{BatchSize: 10}, nil)
 	c := load[contactRow](t, 1, sealed(t, contacts, newContact(1)))
 	must(t, contacts.Open(t.Context(), c))
-	for what, call := range map[string]func(context.Context) error{
-		"Reindex": func(ctx context.Context) error { return contacts.Reindex(ctx, c) },
-		"Seal":    func(ctx context.Context) error { c.Email.Set("new@example.org"); return contacts.Seal(ctx, c) },
-	} {
-		if what == "Seal" {
-			c.Email.Set("new@example.org")
-		}
-		unchangedRow(t, what, c, context.Canceled, func() error { return call(cancelled(t)) })
-	}
+	unchangedRow(t, "Reindex", c, context.Canceled, func() error { return contacts.Reindex(cancelled(t), c) })
+	c.Email.Set("new@example.org")
+	unchangedRow(t, "Seal", c, context.Canceled, func() error { return contacts.Seal(cancelled(t), c) })
+	unchangedRow(t, "Reindex before Seal", c, rowseal.ErrUnsealed, func() error { return contacts.Reindex(t.Context(), c) })
 	must(t, contacts.Seal(t.Context(), c))
 	if c.EmailIndex.Text() != hmacIndex(t, "email_bidx", "new@example.org") {
 		t.Errorf("%q", c.EmailIndex.Text())
 	}
 }
 
-// A KMS or a store that fails after the index was made.
-func TestARowThatFailsForAnotherReasonKeepsItsIndex(t *testing.T) {
+// Neither an index without its file, nor a file whose row is not written.
+func TestAnIndexAndAFileOfARowAreMadeBothOrNeither(t *testing.T) {
 	type row struct {
 		ID              int64
 		EncryptedKMSKey rowseal.DataKey
 		Email           rowseal.Sealed[string]
-		EmailIndex      blindindex.Index `rowseal:"of=Email,algorithm=hmac_sha256"`
+		EmailIndex      blindindex.Index `rowseal:"of=Email,algorithm=hmac_sha256,normalize=lower"`
 		Scan            rowseal.File
 	}
 	files := &objects{}
@@ -479,7 +475,12 @@ func TestARowThatFailsForAnotherReasonKeepsItsIndex(t *testing.T) {
 	setFile(&r.Scan, "scan", "")
 	broken := errors.New("broken")
 	files.put = func(string) error { return broken }
-	unchangedRow(t, "Seal", r, broken, func() error { return rows.Seal(t.Context(), r) })
+	unchangedRow(t, "a Put that fails", r, broken, func() error { return rows.Seal(t.Context(), r) })
+
+	files.put = nil
+	r.Email.Set("not UTF-8: \xff")
+	unchangedRow(t, "an index that fails", r, blindindex.ErrNotUTF8, func() error { return rows.Seal(t.Context(), r) })
+	wantObjects(t, "an index that fails", files)
 }
 
 func TestIndexesThatCannotBeAreRefused(t *testing.T) {

@@ -2,7 +2,6 @@ package rowseal
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -50,9 +49,10 @@ func newMasterKey(key []byte, derive func(d derivation, key []byte, table, colum
 
 // ParseMasterKey is NewMasterKey for 64 hex digits, as LOCKBOX_MASTER_KEY and BLIND_INDEX_MASTER_KEY hold them.
 func ParseMasterKey(digits string) (*MasterKey, error) {
-	key, err := hex.DecodeString(digits)
-	if err != nil || len(key) != lockbox.KeySize {
-		return nil, fmt.Errorf("rowseal: not a master key: want %d hex digits: %w", 2*lockbox.KeySize, kms.ErrInvalidRequest)
+	key, err := lockbox.ParseKey(digits)
+	if err != nil {
+		return nil, fmt.Errorf("rowseal: not a master key: want %d hex digits, and got %d characters (none: is the variable set?): %w",
+			2*lockbox.KeySize, len(digits), kms.ErrInvalidRequest)
 	}
 	return NewMasterKey(key)
 }

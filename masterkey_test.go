@@ -261,9 +261,12 @@ func TestAFixedKeyIsNotDerivedFrom(t *testing.T) {
 }
 
 func TestTheZeroMasterKeyIsRefusedByNewModel(t *testing.T) {
-	for _, key := range []*rowseal.MasterKey{nil, {}} {
+	for key, want := range map[*rowseal.MasterKey]string{
+		nil: `email_ciphertext: the master key "app" is not in Options.MasterKeys`,
+		{}:  `email_ciphertext: master key "app": the zero MasterKey has no key: make it with NewMasterKey`,
+	} {
 		_, err := rowseal.NewModel[account]("accounts", nil, &rowseal.Options{MasterKeys: map[string]*rowseal.MasterKey{"app": key}})
 		wantErr(t, "NewModel", err, kms.ErrInvalidRequest)
-		wantMessage(t, err, `email_ciphertext: master key "app"`, "make it with NewMasterKey")
+		wantMessage(t, err, want)
 	}
 }

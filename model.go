@@ -74,8 +74,8 @@ type Options struct {
 	MasterKeys map[string]*MasterKey
 	// Normalizers are your own, beside those of package blindindex.
 	Normalizers map[string]func(string) (string, error)
-	// Codecs are those of a Table's fields for types that need one or shall have another, as lockbox.Hash and lockbox.Array,
-	// whose codecs are in lockbox/railsyaml. A Model's fields say it with their Go types.
+	// Codecs are those of a Table's fields for types that have none in package lockbox: lockbox.Hash and lockbox.Array (see
+	// lockbox/railsyaml), and your own. A Model's fields say it with their Go types.
 	Codecs map[lockbox.Type]lockbox.Codec[any]
 	// Store holds the files of File columns; Stores are other ones, by column.
 	Store  store.Store
@@ -146,7 +146,7 @@ func applyKeyOptions(s *Schema, options map[string]KeyOptions) error {
 	for name, o := range options {
 		i := slices.IndexFunc(s.Keys, func(k KeyColumn) bool { return k.Name == name })
 		if i < 0 {
-			return s.invalid("options for the key %q, which no field has; name one of %s", name, s.keyNames())
+			return s.invalid("options for the key %q, which no field has; name one of %s", name, s.keyNames(false))
 		}
 		s.Keys[i].Context, s.Keys[i].Versions = cloneRules(o.Context, o.Versions)
 	}
@@ -261,7 +261,8 @@ func (m *Model[T]) Rekey(ctx context.Context, rows ...*T) error {
 
 // RekeyWith is Rekey for one row with attachments. move is called for each Attachment under a key that changes, after the
 // new key was wrapped and before the row changes; it opens what there is of that name with from and stores it sealed with
-// to, as activestorage's Reseal does.
+// to, as activestorage's Reseal does. Until Committed the row is neither sealed nor are its attachments opened; after a
+// rollback RekeyWith starts again from the key that the database has.
 func (m *Model[T]) RekeyWith(ctx context.Context, row *T, move func(name string, from, to *FileBox) error) error {
 	return m.rekey(ctx, m.records([]*T{row}), func(k *rowKey) error { return k.moveAttachments(move) })
 }
@@ -276,8 +277,8 @@ func (m *Model[T]) Box(ctx context.Context, row *T, attachment string) (*FileBox
 // Lookup returns what an index column holds for a value: one driver.Value for the index's key and one for each of its
 // Previous, so that the query is "WHERE email_bidx IN (…)" with as many placeholders. It returns none for a value that a
 // normalizer leaves out. An index over several fields takes as many values. With Argon2id it takes some milliseconds.
-func (m *Model[T]) Lookup(column string, values ...any) ([]driver.Value, error) {
-	return m.lookup(column, values)
+func (m *Model[T]) Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error) {
+	return m.lookup(ctx, column, values)
 }
 
 // Reindex makes every index of the rows anew, under the indexes' newest keys, as after a change of key, or where a column
@@ -287,17 +288,17 @@ func (m *Model[T]) Reindex(ctx context.Context, rows ...*T) error {
 }
 
 // Committed tells that the rows are in the database as they are now: call it after the transaction that wrote them.
-// DataKey.Stored is what was written, and objects that files do not refer to any more are deleted from their stores; an
-// error is about these, and then they are garbage.
+// DataKey.Stored is what was written, and objects that its files do not refer to any more are deleted from their stores; an
+// error is about these, which are garbage then, and another call tries again.
 func (m *Model[T]) Committed(ctx context.Context, rows ...*T) error {
-	return m.settleFiles(ctx, m.records(rows), false)
+	return m.settle(ctx, m.records(rows), false)
 }
 
 // Abandoned tells that the rows will never be written as they are now, and deletes the objects that Seal and Rekey have
 // stored for them. Do not call it before a second attempt, nor where the outcome of a transaction is unknown. The rows must
 // be loaded again.
 func (m *Model[T]) Abandoned(ctx context.Context, rows ...*T) error {
-	return m.settleFiles(ctx, m.records(rows), true)
+	return m.settle(ctx, m.records(rows), true)
 }
 
 // Clear forgets the data keys and everything sealed under them, and leaves NULL, so that values can be set and sealed
@@ -306,6 +307,11 @@ func (m *Model[T]) Abandoned(ctx context.Context, rows ...*T) error {
 func (m *Model[T]) Clear(rows ...*T) {
 	m.clear(m.records(rows))
 }
+
+// AttachmentsPurged tells that the rows' attachments (of Active Storage, say) have been deleted, or will be in the
+// transaction that saves the row. Without it a row that has a data key and may have attachments gets no new one after
+// Clear, because the attachments would be lost.
+func (m *Model[T]) AttachmentsPurged(rows ...*T) { m.purged(m.records(rows)) }
 
 // Wipe forgets the unwrapped data keys and the opened values: the row is as it was loaded. A value that was set and is
 // not sealed stays.
@@ -342,8 +348,8 @@ func (s *Sealer[T]) SealSlice(ctx context.Context, rows []T) error {
 func (s *Sealer[T]) Clear(rows ...*T) { s.model.Clear(rows...) }
 
 // Lookup is Model.Lookup.
-func (s *Sealer[T]) Lookup(column string, values ...any) ([]driver.Value, error) {
-	return s.model.Lookup(column, values...)
+func (s *Sealer[T]) Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error) {
+	return s.model.Lookup(ctx, column, values...)
 }
 
 // Committed is Model.Committed.
@@ -355,6 +361,9 @@ func (s *Sealer[T]) Committed(ctx context.Context, rows ...*T) error {
 func (s *Sealer[T]) Abandoned(ctx context.Context, rows ...*T) error {
 	return s.model.Abandoned(ctx, rows...)
 }
+
+// AttachmentsPurged is Model.AttachmentsPurged.
+func (s *Sealer[T]) AttachmentsPurged(rows ...*T) { s.model.AttachmentsPurged(rows...) }
 
 // Only is Model.Only.
 func (s *Sealer[T]) Only(keys ...string) *Sealer[T] { return &Sealer[T]{model: s.model.Only(keys...)} }

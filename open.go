@@ -64,7 +64,8 @@ func (k *rowKey) attach() {
 		}
 	}
 	for _, i := range k.files() {
-		if file := k.rec.file(i); !file.isSet() && file.sealed().filled() {
+		file := k.rec.file(i)
+		if !file.isSet() && file.sealed().filled() {
 			file.attach(k.fileOf(i, nil))
 		}
 	}
@@ -89,10 +90,7 @@ func (k *rowKey) opener(field int) opener {
 	ad, adErr := k.bound(f)
 	source := k.source()
 	place := k.where() // now: the row's struct may hold another row when Get is called
-	tell := k.report
-	report := func(form string) {
-		tell(InsecureForm{Table: place.Table, ID: place.ID, Column: f.Column, Form: form})
-	}
+	report := k.reporter(field)
 	open := func() ([]byte, error) {
 		if adErr != nil {
 			return nil, adErr
@@ -112,9 +110,17 @@ func (k *rowKey) opener(field int) opener {
 			return place.at(f.Column, err)
 		}
 		if err := decode(plaintext); err != nil {
-			return place.at(f.Column, fmt.Errorf("%w: %w", ErrDecryptionFailed, err))
+			return place.at(f.Column, fmt.Errorf("it opened, and is no value of its type; is the type right?: %w: %w", ErrDecryptionFailed, err))
 		}
 		return nil
+	}
+}
+
+// reporter tells Options.OnInsecure of a form in which a field opened.
+func (k *rowKey) reporter(field int) func(form string) {
+	tell, place, column := k.report, k.where(), k.schema.Fields[field].Column
+	return func(form string) {
+		tell(InsecureForm{Table: place.Table, ID: place.ID, Column: column, Form: form})
 	}
 }
 

@@ -258,7 +258,7 @@ func TestNoErrorAboutFilesIndexesAndAttachmentsHoldsASecret(t *testing.T) {
 	d = load[dossier](t, 1, row.with("SSNIV", nil).with("Notes", secretEmail))
 	must(t, dossiers.Open(t.Context(), d))
 	check("what does not open", second(d.SSN.Get()), second(d.Notes.Get()), dossiers.RekeyWith(t.Context(), d, noMove), dossiers.Rekey(t.Context(), d))
-	check("a wrong type", second(dossiers.Lookup("email_bidx", secretPin)), second(dossiers.Lookup("email_bidx", secretEmail, secretPin)))
+	check("a wrong type", second(dossiers.Lookup(t.Context(), "email_bidx", secretPin)), second(dossiers.Lookup(t.Context(), "email_bidx", secretEmail, secretPin)))
 	box, err := dossiers.Box(t.Context(), load[dossier](t, 1, row), "license")
 	must(t, err)
 	check("an attachment", second(box.Open([]byte(secretFile))), second(box.Seal(&failing{strings.NewReader(secretFile), errors.New("reset")})))

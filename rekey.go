@@ -22,7 +22,11 @@ func (e *engine) rekey(ctx context.Context, records []record, attachments func(k
 			}
 		}
 	}
-	rekeyed(func(k *rowKey) error { return k.collectKept(ctx) })
+	atOnce(len(work), filesAtOnce, func(i int) {
+		if k := work[i]; k.err == nil && k.rekeys {
+			k.err = k.collectKept(ctx)
+		}
+	})
 	rekeyed(func(k *rowKey) (err error) {
 		k.before, k.fresh = k.opened, true
 		k.job, err = k.newJob()
@@ -44,12 +48,13 @@ func (k *rowKey) planRekey(attachments bool) (err error) {
 	switch {
 	case k.isMaster():
 		return k.planSeal()
-	case k.sealOnly:
-		return fmt.Errorf("a Sealer opens nothing: %w", kms.ErrAccessDenied)
 	case !attachments && k.hasAttachments():
 		return fmt.Errorf("attachments are sealed under the key too, and would be lost; use Model.RekeyWith: %w", kms.ErrInvalidRequest)
 	}
 	if err := k.checkContext(); err != nil {
+		return err
+	}
+	if err := k.refusePartial(); err != nil {
 		return err
 	}
 	if _, err := k.collect(); err != nil {
@@ -65,6 +70,29 @@ func (k *rowKey) planRekey(attachments bool) (err error) {
 		k.job, err = k.newJob()
 	}
 	return err
+}
+
+// refusePartial refuses a row whose columns under the key were not all loaded: saved with the new key, they would be lost.
+func (k *rowKey) refusePartial() error {
+	if k.dk.IsNull() {
+		return nil
+	}
+	const missing = "the column was not loaded, and would be lost under a new key; load the whole row: %w"
+	for _, i := range k.fields() {
+		f := &k.schema.Fields[i]
+		c := k.cells(i)
+		cell, _ := k.rec.field(i)
+		parts := f.IV != "" && c.iv.kind == notLoaded || f.Salt != "" && c.salt.kind == notLoaded
+		if !cell.isSet() && (c.value.kind == notLoaded || c.value.kind != isNull && parts) {
+			return k.at(f.Column, fmt.Errorf(missing, kms.ErrInvalidRequest))
+		}
+	}
+	for _, i := range k.files() {
+		if file := k.rec.file(i); !file.isSet() && file.sealed().kind == notLoaded {
+			return k.at(k.schema.Files[i].Column, fmt.Errorf(missing, kms.ErrInvalidRequest))
+		}
+	}
+	return nil
 }
 
 // hasAttachments tells whether the Schema has attachments under the key.
@@ -84,7 +112,7 @@ func (k *rowKey) collectKept(ctx context.Context) error {
 		if cell.isSet() || !cell.sealed().filled() {
 			continue
 		}
-		plaintext, err := k.openNow(i)
+		plaintext, err := k.openNow(i, k.reporter(i))
 		if err != nil {
 			return k.at(k.schema.Fields[i].Column, err)
 		}
@@ -111,5 +139,5 @@ func (k *rowKey) keptFile(ctx context.Context, i int) (*fileWrite, error) {
 		return nil, err
 	}
 	content, err := s.read(ctx)
-	return &fileWrite{file: i, info: info, content: content}, err
+	return &fileWrite{file: i, kept: true, info: info, content: content}, err
 }

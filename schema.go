@@ -187,24 +187,22 @@ func (s *Schema) fieldColumns() string {
 	return strings.Join(names, ", ")
 }
 
-func (s *Schema) keyNames() string {
+// keyNames lists the names of the key columns and, for what may have one, of the master keys.
+func (s *Schema) keyNames(masters bool) string {
 	var names []string
 	for _, k := range s.Keys {
 		names = append(names, fmt.Sprintf("%q", k.Name))
 	}
 	for _, name := range s.MasterKeys {
-		names = append(names, fmt.Sprintf("%q", name))
+		if masters {
+			names = append(names, fmt.Sprintf("%q", name))
+		}
 	}
 	return strings.Join(names, ", ")
 }
 
 func (s *Schema) invalid(format string, args ...any) error {
-	return fmt.Errorf("rowseal: schema of table %q: %s: %w", s.Table, fmt.Sprintf(format, args...), kms.ErrInvalidRequest)
-}
-
-// wraps says where in the Schema something does not fit that a package below has refused.
-func (s *Schema) wraps(column string, err error) error {
-	return fmt.Errorf("rowseal: schema of table %q: %s: %w: %w", s.Table, column, err, kms.ErrInvalidRequest)
+	return fmt.Errorf("rowseal: schema of table %q: %w: %w", s.Table, fmt.Errorf(format, args...), kms.ErrInvalidRequest)
 }
 
 // bound is the associated data of a field, file or attachment: its own, or what the binding says of the place. id is

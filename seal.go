@@ -30,7 +30,7 @@ func (e *engine) sealAndCommit(ctx context.Context, work []*rowKey) {
 		switch {
 		case k.err == nil:
 			k.err = k.sealValues()
-		case errors.Is(k.err, kms.ErrAccessDenied) && !k.fresh:
+		case errors.Is(k.err, kms.ErrAccessDenied) && !k.fresh && !k.hasAttachments():
 			k.err = fmt.Errorf("%w (%s)", k.err, hintClear)
 		}
 	}
@@ -43,6 +43,11 @@ func (e *engine) sealAndCommit(ctx context.Context, work []*rowKey) {
 		}
 		for _, v := range k.values {
 			clear(v.plaintext)
+		}
+		for _, w := range k.loads {
+			if w.kept { // what was set may be sealed again
+				clear(w.content)
+			}
 		}
 	}
 	for _, ix := range indexes {
@@ -64,7 +69,7 @@ type sealing struct {
 // planSeal finds out what the key has to seal and which job that needs.
 func (k *rowKey) planSeal() error {
 	if !k.isMaster() {
-		if err := k.checkContext(); err != nil {
+		if err := k.checkKey(); err != nil {
 			return err
 		}
 	}
@@ -83,6 +88,10 @@ func (k *rowKey) needKey() (err error) {
 	if k.fresh = k.dk.IsNull(); k.fresh {
 		if err := k.refuseOrphans(); err != nil {
 			return err
+		}
+		if k.hasAttachments() && k.dk.h.forgetsAttachments() {
+			return fmt.Errorf("attachments are sealed under the key that the row has in the database, and a new one would lose them; "+
+				"purge them and tell so with AttachmentsPurged, or use RekeyWith: %w", kms.ErrInvalidRequest)
 		}
 	} else if k.sealOnly {
 		return fmt.Errorf("a Sealer opens nothing: %w", kms.ErrAccessDenied)
@@ -160,7 +169,7 @@ func (k *rowKey) checkNeighbours() error {
 		if k.valueOf(i) != nil || !cell.sealed().filled() {
 			continue
 		}
-		plaintext, err := k.openNow(i)
+		plaintext, err := k.openNow(i, func(string) {})
 		if err != nil {
 			return k.at(k.schema.Fields[i].Column, fmt.Errorf(hint, err))
 		}
@@ -179,13 +188,13 @@ func (k *rowKey) checkNeighbours() error {
 }
 
 // openNow opens a field under k.opened.
-func (k *rowKey) openNow(field int) ([]byte, error) {
+func (k *rowKey) openNow(field int, report func(form string)) ([]byte, error) {
 	f := &k.schema.Fields[field]
 	ad, err := k.bound(f)
 	if err != nil {
 		return nil, err
 	}
-	return openField(f, k.opened.box(k.boxOf.field[field]), k.cells(field), ad, func(string) {})
+	return openField(f, k.opened.box(k.boxOf.field[field]), k.cells(field), ad, report)
 }
 
 func (k *rowKey) sealValues() error {
@@ -217,6 +226,13 @@ func (k *rowKey) sealValues() error {
 
 // commitSeal changes the row. It cannot fail.
 func (k *rowKey) commitSeal() {
+	for _, i := range k.files() {
+		file := k.rec.file(i)
+		k.showOwner(i, k.keyOfRow())
+		if !file.isSet() {
+			file.sure()
+		}
+	}
 	for _, v := range k.values {
 		v.cell.adopt(v.sealed.value)
 		k.setParts(v.field, v.sealed)
@@ -227,15 +243,25 @@ func (k *rowKey) commitSeal() {
 	switch {
 	case k.isMaster():
 	case k.fresh:
+		moved := k.attachmentsUnder()
 		*k.dk = k.dk.rewrapped(k.job.wrapped, k.opened)
+		k.dk.h.movedFrom = moved
 	case k.job != nil:
 		k.dk.h.keep(k.opened)
-	case k.dk.h == nil && k.refuseOrphans() == nil:
+	case k.dk.h == nil && k.refuseOrphans() == nil: // a new row with nothing under the key, which may be written as NULL
 		*k.dk = k.dk.replace(column{kind: isNull}, nil)
 	}
 	for _, w := range k.loads {
 		k.rec.file(w.file).adopt(w, k.fileOf(w.file, nil))
 	}
+}
+
+// keyOfRow is the opened key that the row had before; nil if it had none, or did not open it.
+func (k *rowKey) keyOfRow() *openedKey {
+	if k.fresh {
+		return k.before
+	}
+	return k.opened
 }
 
 func failedRows(work []*rowKey) map[int]bool {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/lockbox"
 	"github.com/rowseal/rowseal/store"
 )
@@ -21,6 +23,7 @@ type sealedFile struct {
 	store     store.Store
 	limit     int64
 	place     *Error
+	owner     string // of the object: its place
 }
 
 func (s *sealedFile) placed(err error) error {
@@ -62,8 +65,11 @@ func (s *sealedFile) describe() (info FileInfo, err error) {
 		return info, err
 	}
 	var ref fileReference
-	if json.Unmarshal([]byte(s.reference.text), &ref) != nil {
+	switch {
+	case json.Unmarshal([]byte(s.reference.text), &ref) != nil:
 		return info, fmt.Errorf("the column holds no reference to a file: %w", ErrDecryptionFailed)
+	case ref.Form != "":
+		return info, fmt.Errorf("the file has the form %.20q, which only a later version of rowseal reads: %w", ref.Form, kms.ErrInvalidRequest)
 	}
 	text, err := box.Decrypt([]byte(ref.Info), s.about("info"))
 	if err != nil {
@@ -92,7 +98,7 @@ func (s *sealedFile) read(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("%w; if the file was replaced since, load the row again", err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, limited(err)
 	}
 	content, err := box.WithFormat(s.format()).Decrypt(ciphertext, s.about(object))
 	if err == nil && int64(len(content)) != info.Size {
@@ -109,7 +115,8 @@ const fileOverhead = 64
 
 // fileWrite is a file on its way to its store.
 type fileWrite struct {
-	file      int // of schema.Files
+	file      int  // of schema.Files
+	kept      bool // the file is the one that the row had
 	info      FileInfo
 	content   []byte
 	object    string // its key, once stored
@@ -120,7 +127,7 @@ type fileWrite struct {
 // readFile reads a file that was set.
 func (k *rowKey) readFile(i int) (*fileWrite, error) {
 	set := k.rec.file(i).c.set
-	content, err := set.read(k.limit)
+	content, err := set.content(k.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +147,30 @@ func (k *rowKey) fileOf(i int, key *openedKey) *sealedFile {
 		store: k.stores[i], limit: k.limit, place: k.where(),
 	}
 	s.ad, s.adErr = k.schema.bound(s.schema.Column, s.schema.AssociatedData, k.id)
+	s.owner = k.owner(i)
 	return s
+}
+
+// showOwner notes that the object which the row was loaded with is the row's, if its description opens under the key.
+func (k *rowKey) showOwner(i int, key *openedKey) {
+	file := k.rec.file(i)
+	if key == nil || file.c == nil || file.c.owner != "" || !file.c.loaded.filled() {
+		return
+	}
+	s := k.fileOf(i, key)
+	s.reference = file.c.loaded
+	if _, err := s.describe(); err == nil {
+		file.belongsTo(k.owner(i))
+	}
+}
+
+// owner names the column and the row of a file, "" for a row that has no id yet.
+func (k *rowKey) owner(i int) string {
+	id, err := k.id()
+	if err != nil {
+		return ""
+	}
+	return k.schema.Files[i].Column + ":" + id
 }
 
 func (k *rowKey) sealFile(w *fileWrite) error {
@@ -173,6 +203,11 @@ func (e *engine) findStores(opts *Options) error {
 		e.limit = lockbox.DefaultFileLimit
 	case e.limit < 0 || e.limit > maxFileLimit:
 		return e.schema.invalid("Options.FileLimit is %d; give a number of bytes from 1 to %d, or 0 for %d", e.limit, maxFileLimit, lockbox.DefaultFileLimit)
+	}
+	for column := range opts.Stores {
+		if !slices.ContainsFunc(e.schema.Files, func(f FileColumn) bool { return f.Column == column }) {
+			return e.schema.invalid("Options.Stores has a store of %s, which is no column of a file", column)
+		}
 	}
 	for _, f := range e.schema.Files {
 		s := opts.Stores[f.Column]
@@ -230,21 +265,41 @@ func (k *rowKey) removeFiles(ctx context.Context) {
 	}
 }
 
-// settleFiles deletes the objects that the rows do not refer to any more.
-func (e *engine) settleFiles(ctx context.Context, records []record, abandoned bool) error {
+// names tells whether a file column of the row refers to an object.
+func (k *rowKey) names(key string) bool {
+	for i := range k.schema.Files {
+		if c := k.rec.file(i).c; c != nil && (objectOf(c.reference) == key || objectOf(c.loaded) == key) {
+			return true
+		}
+	}
+	return false
+}
+
+// settle tells the rows that the database has what they have or, with abandoned, never will, and deletes the objects
+// that nobody refers to any more.
+func (e *engine) settle(ctx context.Context, records []record, abandoned bool) error {
 	if e.err != nil {
 		return e.err
 	}
 	work := e.each(records, func(k *rowKey) error {
 		var errs []error
 		for _, i := range k.files() {
-			for _, object := range k.rec.file(i).settle(abandoned) {
-				if err := k.stores[i].Delete(ctx, object); err != nil {
+			garbage := (*File).committed
+			if abandoned {
+				garbage = (*File).abandoned
+			}
+			file := k.rec.file(i)
+			for _, key := range garbage(file, k.owner(i)) {
+				if k.names(key) {
+					continue
+				}
+				if err := k.stores[i].Delete(ctx, key); err != nil {
 					errs = append(errs, k.at(k.schema.Files[i].Column, err))
+					file.change(func(c *fileCell) { c.written = append(slices.Clip(c.written), object{key, k.owner(i)}) }) // for the next time
 				}
 			}
 		}
-		if k.dk != nil && !abandoned {
+		if !k.isMaster() && !abandoned {
 			k.dk.h.committed()
 		}
 		return errors.Join(errs...)

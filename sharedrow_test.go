@@ -31,7 +31,7 @@ func TestFilesIndexesAndFieldsAreReadFromManyGoroutines(t *testing.T) {
 				t.Errorf("%s: %q, %v", what, got.text, got.err)
 			}
 		}
-		if found, err := p.model.Lookup("email_bidx", "ada@example.org"); err != nil || found[0] != want {
+		if found, err := p.model.Lookup(t.Context(), "email_bidx", "ada@example.org"); err != nil || found[0] != want {
 			t.Errorf("%v, %v", found, err)
 		}
 		if got, err := box.Open(license); string(got) != "license" || err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rowseal/rowseal/blindindex"
 	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/lockbox"
 )
 
 // Table seals and opens rows as columns and values, without any Go struct: what a Model is to structs, for programs that
@@ -30,10 +31,15 @@ func NewTable(s Schema, ring *Keyring, opts *Options) (*Table, error) {
 	}
 	for name, o := range opts.Keys {
 		if !schema.hasKeyColumn(name) {
-			return nil, schema.invalid("options for the key %q, which no column has; name one of %s", name, schema.keyNames())
+			return nil, schema.invalid("options for the key %q, which no column has; name one of %s", name, schema.keyNames(false))
 		}
 		if !o.Context.isZero() || o.Versions != nil {
 			return nil, schema.invalid("the contexts of the key %q belong into the Schema", name)
+		}
+	}
+	for typ := range opts.Codecs {
+		if _, err := lockbox.TypeOf[any](typ); err == nil {
+			return nil, schema.invalid("Options.Codecs has a codec of the type %q, which has one", typ)
 		}
 	}
 	if len(schema.MasterKeys) == 0 {
@@ -175,7 +181,7 @@ func (r *Record) File(column string) (*File, error) {
 func (r *Record) Key(name string) (*DataKey, error) {
 	i := slices.IndexFunc(r.schema.Keys, func(k KeyColumn) bool { return k.Name == name })
 	if i < 0 {
-		return nil, r.schema.invalid("no key column has the name %q; name one of %s", name, r.schema.keyNames())
+		return nil, r.schema.invalid("no key column has the name %q; name one of %s", name, r.schema.keyNames(false))
 	}
 	return &r.keys[i], nil
 }
@@ -263,8 +269,8 @@ func (t *Table) Box(ctx context.Context, row *Record, attachment string) (*FileB
 }
 
 // Lookup is Model.Lookup.
-func (t *Table) Lookup(column string, values ...any) ([]driver.Value, error) {
-	return t.lookup(column, values)
+func (t *Table) Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error) {
+	return t.lookup(ctx, column, values)
 }
 
 // Reindex is Model.Reindex.
@@ -274,16 +280,19 @@ func (t *Table) Reindex(ctx context.Context, rows ...*Record) error {
 
 // Committed is Model.Committed.
 func (t *Table) Committed(ctx context.Context, rows ...*Record) error {
-	return t.settleFiles(ctx, records(rows), false)
+	return t.settle(ctx, records(rows), false)
 }
 
 // Abandoned is Model.Abandoned.
 func (t *Table) Abandoned(ctx context.Context, rows ...*Record) error {
-	return t.settleFiles(ctx, records(rows), true)
+	return t.settle(ctx, records(rows), true)
 }
 
 // Clear is Model.Clear.
 func (t *Table) Clear(rows ...*Record) { t.clear(records(rows)) }
+
+// AttachmentsPurged is Model.AttachmentsPurged.
+func (t *Table) AttachmentsPurged(rows ...*Record) { t.purged(records(rows)) }
 
 // Wipe is Model.Wipe.
 func (t *Table) Wipe(rows ...*Record) { t.wipe(records(rows)) }

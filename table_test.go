@@ -160,7 +160,7 @@ func TestAModelOpensWhatATableSealed(t *testing.T) {
 		t.Errorf("%q, %v, %d, %q, %v, %v, %v, %v", email, born, age, ssn, err, err2, err3, err4)
 	}
 	wantContent(t, "the scan", e.Scan, "scan of ada")
-	found, err := p.model.Lookup("email_bidx", "ADA@example.org")
+	found, err := p.model.Lookup(t.Context(), "email_bidx", "ADA@example.org")
 	if err != nil || len(found) != 1 || found[0] != e.EmailIndex.Text() {
 		t.Errorf("the index is %v, and %v is looked for, %v", e.EmailIndex.Text(), found, err)
 	}

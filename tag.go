@@ -64,7 +64,7 @@ func parseTag(s string) (tag, error) {
 		flag := slices.Contains(flags, name)
 		switch {
 		case tagOptions[name] == nil:
-			return tag{}, fmt.Errorf("unknown option %q; known are %s", name, strings.Join(slices.Sorted(maps.Keys(tagOptions)), ", "))
+			return tag{}, fmt.Errorf("unknown option %q; known are %s; several values of one option are joined by +", name, strings.Join(slices.Sorted(maps.Keys(tagOptions)), ", "))
 		case twice:
 			return tag{}, fmt.Errorf("option %q is there twice", name)
 		case flag && hasValue:

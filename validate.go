@@ -1,18 +1,18 @@
 package rowseal
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 
-	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/attrencrypted"
 	"github.com/rowseal/rowseal/lockbox"
 )
 
 // Validate checks that the Schema is whole and consistent; the error names the column and the remedy.
 func (s *Schema) Validate() error {
 	if err := s.validateNames(); err != nil {
-		return fmt.Errorf("rowseal: schema of table %q: %w", s.Table, err)
+		return err
 	}
 	if s.Binding < BindColumn || s.Binding > BindNone {
 		return s.invalid("binding %d is none of BindColumn, BindRow and BindNone", int(s.Binding))
@@ -42,17 +42,19 @@ func (s *Schema) Validate() error {
 			return err
 		}
 	}
+	for _, k := range s.Keys { // last, because the usual reason is a wrong name, which has its own error
+		if !slices.Contains(s.usedKeys(), k.Name) {
+			return s.invalid("nothing is sealed under key column %s", k.Column)
+		}
+	}
 	return nil
 }
 
 func (s *Schema) validateKey(k KeyColumn) error {
 	for _, rule := range k.rules(s) {
 		if err := rule.validate(); err != nil {
-			return s.invalid("context of %s: %v", k.Column, err)
+			return s.invalid("context of %s: %w", k.Column, err)
 		}
-	}
-	if !slices.Contains(s.usedKeys(), k.Name) {
-		return s.invalid("nothing is sealed under key column %s", k.Column)
 	}
 	return nil
 }
@@ -82,10 +84,10 @@ func (s *Schema) hasMaster(name string) bool { return slices.Contains(s.MasterKe
 
 func (s *Schema) validateField(f Field) error {
 	if !s.hasKey(f.Key) {
-		return s.invalid("%s is sealed under the key %q, which no key column has; name one of %s", f.Column, f.Key, s.keyNames())
+		return s.noKey(f.Column, f.Key)
 	}
 	if err := f.Format.Validate(); err != nil {
-		return s.invalid("%s: %v", f.Column, err)
+		return s.invalid("%s: %w", f.Column, err)
 	}
 	if s.hasKeyColumn(f.Key) && (f.KeyTable != "" || f.KeyAttribute != "") {
 		return s.invalid("%s: KeyTable and KeyAttribute are for a key that is derived from a master key", f.Column)
@@ -107,6 +109,15 @@ func (s *Schema) validateField(f Field) error {
 	return s.validateAttrEncrypted(f)
 }
 
+// noKey says that what is sealed has no key.
+func (s *Schema) noKey(what, key string) error {
+	if len(s.Keys) == 0 && key == "" {
+		return s.invalid("%s has no data key; add a key column (in a struct: EncryptedKMSKey rowseal.DataKey), or name a master key", what)
+	}
+	return s.invalid("%s is sealed under the key %q, which no key column has; name one of %s, or give a master key of that name in "+
+		"Options.MasterKeys", what, key, s.keyNames(false))
+}
+
 // validateBindable refuses a binding that the algorithm would ignore.
 func (s *Schema) validateBindable(column string, a lockbox.Algorithm, ad string) error {
 	if a == lockbox.XSalsa20 && (s.Binding != BindNone || ad != "") {
@@ -116,16 +127,17 @@ func (s *Schema) validateBindable(column string, a lockbox.Algorithm, ad string)
 }
 
 func (s *Schema) validateAttrEncrypted(f Field) error {
-	withIV, withSalt := ivAndSalt(f.AttrEncrypted.Mode)
+	mode := cmp.Or(f.AttrEncrypted.Mode, attrencrypted.PerAttributeIV)
+	withIV, withSalt := ivAndSalt(mode)
 	switch {
 	case f.Algorithm != "" || f.Format != (lockbox.Format{}) || f.AssociatedData != "" || len(f.Previous) > 0:
 		return s.invalid("%s is in attr_encrypted's format, and Algorithm, Format, AssociatedData and Previous are Lockbox's", f.Column)
 	case s.Binding != BindNone:
 		return s.invalid("%s is in attr_encrypted's format, which cannot be bound; use BindNone for the table", f.Column)
 	case withIV != (f.IV != ""):
-		return s.invalid("%s: attr_encrypted's mode %s %s; the IV column is %q", f.Column, f.AttrEncrypted.Mode, hasOrNot(withIV, "IV"), f.IV)
+		return s.invalid("%s: attr_encrypted's mode %s %s; the IV column is %q", f.Column, mode, hasOrNot(withIV, "IV"), f.IV)
 	case withSalt != (f.Salt != ""):
-		return s.invalid("%s: attr_encrypted's mode %s %s; the salt column is %q", f.Column, f.AttrEncrypted.Mode, hasOrNot(withSalt, "salt"), f.Salt)
+		return s.invalid("%s: attr_encrypted's mode %s %s; the salt column is %q", f.Column, mode, hasOrNot(withSalt, "salt"), f.Salt)
 	case f.Type != "" && f.Type != lockbox.String && f.Type != lockbox.Binary && f.Type != lockbox.JSON:
 		return s.invalid("%s: attr_encrypted seals text, so its type is string, binary or, where it was marshalled, json; not %s", f.Column, f.Type)
 	}
@@ -134,34 +146,37 @@ func (s *Schema) validateAttrEncrypted(f Field) error {
 
 func hasOrNot(has bool, what string) string {
 	if has {
-		return "needs a column for the " + what
+		return "needs a column for the " + what + " (in a struct: a field of type rowseal.IV or rowseal.Salt with the tag of=FIELD)"
 	}
 	return "has no " + what
 }
 
 func (s *Schema) validateFile(f FileColumn) error {
 	if !s.hasKeyColumn(f.Key) {
-		return s.invalid("%s is sealed under the key %q, which no key column has; name one of %s", f.Column, f.Key, s.keyNames())
+		return s.invalid("%s is sealed under the key %q, which no key column has; name one of %s", f.Column, f.Key, s.keyNames(false))
 	}
 	if err := (lockbox.Format{Padding: f.Padding}).Validate(); err != nil {
-		return s.invalid("%s: %v", f.Column, err)
+		return s.invalid("%s: %w", f.Column, err)
 	}
 	return s.validateBindable(f.Column, f.Algorithm, f.AssociatedData)
 }
 
 func (s *Schema) validateAttachment(a Attachment) error {
 	if !s.hasKey(a.Key) {
-		return s.invalid("attachment %s is sealed under the key %q, which no key column has; name one of %s", a.Name, a.Key, s.keyNames())
+		return s.noKey("attachment "+a.Name, a.Key)
 	}
 	if err := (lockbox.Format{Padding: a.Padding}).Validate(); err != nil {
-		return s.invalid("attachment %s: %v", a.Name, err)
+		return s.invalid("attachment %s: %w", a.Name, err)
 	}
 	return s.validateBindable("attachment "+a.Name, a.Algorithm, a.AssociatedData)
 }
 
 func (s *Schema) validateIndex(ix Index) error {
-	if len(ix.Of) == 0 {
+	switch {
+	case len(ix.Of) == 0:
 		return s.invalid("index %s is of no field", ix.Column)
+	case ix.Options.Normalizers != nil:
+		return s.invalid("index %s has normalizers of its own; give them in Options.Normalizers", ix.Column)
 	}
 	for _, column := range ix.Of {
 		i := slices.IndexFunc(s.Fields, func(f Field) bool { return f.Column == column })
@@ -192,22 +207,22 @@ func (k IndexKey) name() string {
 func (s *Schema) validateNames() error {
 	switch {
 	case s.Table == "" || strings.Contains(s.Table, ":"):
-		return fmt.Errorf("a table needs a name without a colon: %w", kms.ErrInvalidRequest)
+		return s.invalid("a table needs a name without a colon")
 	case s.PrimaryKey == "":
-		return fmt.Errorf("a table needs a primary key: %w", kms.ErrInvalidRequest)
+		return s.invalid("a table needs a primary key")
 	case len(s.Keys) == 0 && len(s.MasterKeys) == 0:
-		return fmt.Errorf("a table needs a key column: %w", kms.ErrInvalidRequest)
+		return s.invalid("a table needs a key column")
 	}
 	names := map[string]bool{}
 	for _, k := range s.Keys {
 		if names[k.Name] {
-			return fmt.Errorf("two key columns have the name %q; give one of them another (rowseal:\"name=…\"): %w", k.Name, kms.ErrInvalidRequest)
+			return s.invalid("two key columns have the name %q; give one of them another (rowseal:\"name=…\")", k.Name)
 		}
 		names[k.Name] = true
 	}
 	for _, name := range s.MasterKeys {
 		if names[name] || name == "" {
-			return fmt.Errorf("a master key has the name %q, which must be neither empty nor that of another key: %w", name, kms.ErrInvalidRequest)
+			return s.invalid("a master key has the name %q, which must be neither empty nor that of another key", name)
 		}
 		names[name] = true
 	}
@@ -219,9 +234,9 @@ func (s *Schema) validateNames() error {
 	for _, c := range places {
 		switch {
 		case c == "" || strings.ContainsAny(c, ".:"):
-			return fmt.Errorf("column or attachment %q needs a name without dots and colons: %w", c, kms.ErrInvalidRequest)
+			return s.invalid("column or attachment %q needs a name without dots and colons", c)
 		case seen[c]:
-			return fmt.Errorf("column or attachment %s is there twice: %w", c, kms.ErrInvalidRequest)
+			return s.invalid("column or attachment %s is there twice", c)
 		}
 		seen[c] = true
 	}

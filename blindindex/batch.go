@@ -56,7 +56,7 @@ func (x *Indexer) ComputeAll(ctx context.Context, values []string) ([]string, er
 }
 
 // ComputeNormalized returns the indexes, as their column takes them, of values that Normalize has returned, in their order.
-// It works as ComputeAll does, and for a single value as Compute.
+// It works as ComputeAll does.
 func (x *Indexer) ComputeNormalized(ctx context.Context, normalized []string) ([]Index, error) {
 	if x.compute == nil {
 		return nil, errNoKey
@@ -84,7 +84,7 @@ func (x *Indexer) indexesOf(ctx context.Context, normalized []string) ([]string,
 	}
 	made := make([]string, len(distinct))
 	work := x.inParallel
-	if x.cheap || len(distinct) == 1 {
+	if x.cheap {
 		work = x.inTurn
 	}
 	if err := work(ctx, distinct, made); err != nil {

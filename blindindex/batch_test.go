@@ -223,3 +223,67 @@ func TestAnIndexerIsSafeForConcurrentUse(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// Rows that are sealed one by one, on as many goroutines as there are requests, are batches of one value.
+func TestCallsOfOneValueAreBoundedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const workers, callers = 3, 12
+		defer blindindex.SetWorkers(workers)()
+		open := make(chan struct{})
+		x, begun := gated(open)
+		var calls sync.WaitGroup
+		for i := range callers {
+			calls.Go(func() {
+				if got, err := x.ComputeNormalized(t.Context(), []string{fmt.Sprint(i)}); err != nil || len(got) != 1 || got[0].Text() != fmt.Sprint(i) {
+					t.Errorf("%v, %v", got, err)
+				}
+			})
+		}
+		for made := int64(workers); made <= callers; made++ {
+			synctest.Wait()
+			if begun.Load() != made {
+				t.Fatalf("%d indexes have begun when %d are done, want %d", begun.Load(), made-workers, made)
+			}
+			open <- struct{}{}
+		}
+		close(open)
+		calls.Wait()
+	})
+}
+
+func TestIndexNormalizedIsIndexOfWhatWasNormalized(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		x := newIndexer(t, &blindindex.Options{Algorithm: blindindex.HMACSHA256, Normalize: "strip+lower", Raw: raw})
+		for _, value := range []string{" Ada ", "", "ada"} {
+			normalized := must(x.Normalize(value))
+			got, err := x.IndexNormalized(normalized)
+			if want := must(x.Index(value)); got != want || err != nil {
+				t.Errorf("%q: %v, %v; want %v", value, got, err, want)
+			}
+			if all, err := x.ComputeNormalized(t.Context(), []string{normalized}); err != nil || len(all) != 1 || all[0] != got {
+				t.Errorf("%q: one by one %v, in a batch %v, %v", value, got, all, err)
+			}
+		}
+		if must(x.IndexNormalized(" Ada ")) == must(x.IndexNormalized("ada")) {
+			t.Error("what was not normalized is normalized")
+		}
+	}
+	if _, err := (&blindindex.Indexer{}).IndexNormalized("ada"); err == nil {
+		t.Error("an Indexer without a key makes an index")
+	}
+}
+
+// One search is not held up by a backfill.
+func TestIndexNormalizedDoesNotWaitForABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer blindindex.SetWorkers(1)()
+		open := make(chan struct{})
+		batch, _ := gated(open)
+		var call sync.WaitGroup
+		call.Go(func() { must(batch.ComputeNormalized(t.Context(), numbers(3))) })
+		synctest.Wait()
+		must(blindindex.NewOf(func(s string) string { return s }).IndexNormalized("v")) // or synctest reports that all are blocked
+		close(open)
+		call.Wait()
+	})
+}

@@ -76,7 +76,7 @@ func ExamplePlan() {
 	_, most, _ := leak.Room()
 	fmt.Println("room for a further index of at most", most, "bits")
 	// Output:
-	// 1000000 rows, indexes of 34 bits in all: 5.82e-05 coincidences, linkable: equal indexes prove equal values. Sound are 10 to 18 bits in all
+	// 1000000 rows, indexes of 34 bits in all: 5.82e-05 coincidences, linkable: equal indexes prove equal values. Sound are 10 to 18 bits in all (one index of size 2)
 	// 1000000 rows, indexes of 14 bits in all: 61 coincidences, sound: equal indexes do not prove equal values; open what a search finds, and compare
 	// room for a further index of at most 4 bits
 }

@@ -156,9 +156,21 @@ func (x *Indexer) Normalize(value string) (string, error) {
 }
 
 // Index returns the index of a value as its column takes it: to be stored, or to be searched for
-// ("WHERE email_bidx = ?").
+// ("WHERE email_bidx = ?"). It works as Compute does.
 func (x *Indexer) Index(value string) (Index, error) {
 	text, err := x.Compute(value)
+	if err != nil {
+		return Index{}, err
+	}
+	return x.column(text), nil
+}
+
+// IndexNormalized is Index for a value that Normalize has returned.
+func (x *Indexer) IndexNormalized(normalized string) (Index, error) {
+	if x.compute == nil {
+		return Index{}, errNoKey
+	}
+	text, err := x.compute(normalized)
 	if err != nil {
 		return Index{}, err
 	}

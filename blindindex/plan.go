@@ -123,7 +123,18 @@ func (l Leak) String() string {
 	if l.MinBits > l.MaxBits {
 		b.WriteString(". So few rows have no sound index")
 	} else if l.Verdict != Sound {
-		fmt.Fprintf(&b, ". Sound are %d to %d bits in all", l.MinBits, l.MaxBits)
+		fmt.Fprintf(&b, ". Sound are %d to %d bits in all (%s)", l.MinBits, l.MaxBits, l.sizesInWords())
 	}
 	return b.String()
+}
+
+func (l Leak) sizesInWords() string {
+	switch sizes := l.Sizes(); len(sizes) {
+	case 0:
+		return "an index of whole bytes never is"
+	case 1:
+		return fmt.Sprintf("one index of size %d", sizes[0])
+	default:
+		return fmt.Sprintf("one index of size %d to %d", sizes[0], sizes[len(sizes)-1])
+	}
 }

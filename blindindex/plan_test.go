@@ -131,9 +131,9 @@ func TestRoomForAFurtherIndex(t *testing.T) {
 func TestALeakSaysWhatItComesTo(t *testing.T) {
 	for want, plan := range map[string]blindindex.Plan{
 		"50000 rows, indexes of 256 bits in all: 4.32e-73 coincidences, linkable: equal indexes prove equal values. " +
-			"Sound are 8 to 14 bits in all": {Rows: 50_000, Indexes: planned(0)},
+			"Sound are 8 to 14 bits in all (one index of size 1)": {Rows: 50_000, Indexes: planned(0)},
 		"50000 rows, indexes of 4 bits in all: 3.12e+03 coincidences, coarse: a search finds too many wrong rows. " +
-			"Sound are 8 to 14 bits in all": {Rows: 50_000, Indexes: planned(4)},
+			"Sound are 8 to 14 bits in all (one index of size 1)": {Rows: 50_000, Indexes: planned(4)},
 		"50000 rows, indexes of 12 bits in all: 12.2 coincidences, sound: equal indexes do not prove equal values; " +
 			"open what a search finds, and compare": {Rows: 50_000, Indexes: planned(8, 4)},
 		"7 rows, indexes of 8 bits in all: 0.0273 coincidences, linkable: equal indexes prove equal values. " +

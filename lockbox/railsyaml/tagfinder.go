@@ -41,7 +41,7 @@ func (f *tagFinder) hasTag(n *yaml.Node) bool {
 	}
 	rest := f.runes[min(n.Column-1, len(f.runes)):]
 	if len(rest) > 0 && rest[0] == '&' { // an anchor before the tag
-		rest = rest[max(0, slices.Index(rest, ' ')):]
+		rest = rest[max(0, slices.IndexFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' })):]
 		for len(rest) > 0 && rest[0] == ' ' {
 			rest = rest[1:]
 		}

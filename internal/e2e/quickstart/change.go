@@ -8,7 +8,7 @@ import (
 	"github.com/rowseal/rowseal"
 )
 
-var errConflict = errors.New("somebody else has changed the row: load it again")
+var errConflict = errors.New("the row has changed; load it again")
 
 // change gives a row that was loaded another e-mail address.
 func change(ctx context.Context, db *sql.DB, users *rowseal.Model[User], u *User, email string) error {
@@ -26,5 +26,5 @@ func change(ctx context.Context, db *sql.DB, users *rowseal.Model[User], u *User
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(err, errConflict)
 	}
-	return nil
+	return users.Committed(ctx, u) // what was written counts as loaded
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/rowseal/rowseal/store"
 )
 
+const createCustomers = `CREATE TABLE IF NOT EXISTS customers
+	(id INTEGER PRIMARY KEY, encrypted_kms_key TEXT, email_ciphertext TEXT, email_bidx TEXT, contract_file TEXT)`
+
 type Customer struct {
 	ID              int64
 	EncryptedKMSKey rowseal.DataKey        // column encrypted_kms_key
@@ -45,9 +48,12 @@ func add(ctx context.Context, db *sql.DB, customers *rowseal.Model[Customer], c 
 }
 
 func find(ctx context.Context, db *sql.DB, customers *rowseal.Model[Customer], email string) (*Customer, error) {
-	index, err := customers.Lookup("email_bidx", email)
+	index, err := customers.Lookup(ctx, "email_bidx", email)
 	if err != nil {
 		return nil, err
+	}
+	if len(index) == 0 { // a normalizer may leave a value out
+		return nil, sql.ErrNoRows
 	}
 	c := &Customer{}
 	err = db.QueryRowContext(ctx,

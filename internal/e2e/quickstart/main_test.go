@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -34,7 +35,9 @@ func Example() {
 }
 
 func TestTheReadmeShowsThisProgram(t *testing.T) {
-	for file, from := range map[string]string{"main.go": "package main", "change.go": "// change gives", "customer.go": "type Customer"} {
+	for file, from := range map[string]string{
+		"main.go": "package main", "change.go": "package main", "customer.go": "package main", "bucket.go": "// newBucket",
+	} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -67,6 +70,9 @@ func TestARowThatHadNoValueCanBeChanged(t *testing.T) {
 	users := model(t)
 	if err := change(t.Context(), db, users, first, "ada@example.org"); err != nil {
 		t.Error(err)
+	}
+	if err := change(t.Context(), db, users, first, "countess@example.org"); err != nil {
+		t.Errorf("a second change of what was written: %v", err)
 	}
 	if err := change(t.Context(), db, users, second, "late@example.org"); !errors.Is(err, errConflict) {
 		t.Errorf("the second to fill the row: %v", err)
@@ -149,7 +155,7 @@ func loadUser(t *testing.T, db *sql.DB) *User {
 
 func TestACustomerIsFoundAndTheContractOpens(t *testing.T) {
 	db := runProgram(t)
-	if _, err := db.Exec(`CREATE TABLE customers (id INTEGER PRIMARY KEY, encrypted_kms_key TEXT, email_ciphertext TEXT, email_bidx TEXT, contract_file TEXT)`); err != nil {
+	if _, err := db.Exec(createCustomers); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir("contracts", 0o700); err != nil {
@@ -170,6 +176,9 @@ func TestACustomerIsFoundAndTheContractOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := find(t.Context(), db, customers, "nobody@example.org"); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("an address that nobody has: %v", err)
+	}
 	info, err := found.Contract.Info()
 	if want := (rowseal.FileInfo{Name: "contract.pdf", ContentType: "application/pdf", Size: 9}); err != nil || info != want {
 		t.Errorf("the file is %+v, %v", info, err)
@@ -180,6 +189,14 @@ func TestACustomerIsFoundAndTheContractOpens(t *testing.T) {
 	}
 	if text, err := io.ReadAll(r); string(text) != "the terms" || err != nil {
 		t.Errorf("the file reads %q, %v", text, err)
+	}
+}
+
+func TestTheBucketIsAStore(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
+	files, err := newBucket(t.Context())
+	if want := "s3store.Store(s3://my-bucket/sealed/)"; err != nil || fmt.Sprint(files) != want {
+		t.Errorf("got %v, %v, want %s", files, err, want)
 	}
 }
 

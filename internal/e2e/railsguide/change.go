@@ -8,7 +8,7 @@ import (
 	"github.com/rowseal/rowseal"
 )
 
-var errConflict = errors.New("somebody else has changed the row: load it again")
+var errConflict = errors.New("the row has changed; load it again")
 
 // setEmail gives a user another e-mail address, beside a Rails app that may change the row too.
 func setEmail(ctx context.Context, db *sql.DB, users *rowseal.Model[User], u *User, email string) error {

@@ -49,9 +49,12 @@ func newUsers(ctx context.Context) (*rowseal.Model[User], error) {
 }
 
 func findUser(ctx context.Context, db *sql.DB, users *rowseal.Model[User], email string) (*User, error) {
-	index, err := users.Lookup("email_bidx", email)
+	index, err := users.Lookup(ctx, "email_bidx", email)
 	if err != nil {
 		return nil, err
+	}
+	if len(index) == 0 { // a normalizer may leave a value out
+		return nil, sql.ErrNoRows
 	}
 	u := &User{}
 	err = db.QueryRowContext(ctx, `SELECT id, lock_version, encrypted_kms_key, email_ciphertext, email_bidx,

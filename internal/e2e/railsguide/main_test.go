@@ -90,6 +90,35 @@ func TestAUserIsFoundAndOpens(t *testing.T) {
 	}
 }
 
+func TestEveryKeyOfAPersonOpensUnderItsContext(t *testing.T) {
+	db, _ := newApp(t)
+	people, err := newPeople(kms.NewKey(testkms.New(false), nil))
+	must(t, err)
+	rows, err := db.QueryContext(t.Context(), `SELECT id, name, encrypted_kms_key, encrypted_kms_key_phone, encrypted_kms_key_street,
+		email_ciphertext, phone_ciphertext, street_ciphertext FROM users`)
+	must(t, err)
+	defer rows.Close()
+	versions := map[string]int{} // of the key street
+	for rows.Next() {
+		p := &Person{}
+		must(t, rows.Scan(&p.ID, &p.Name, &p.EncryptedKMSKey, &p.PhoneKey, &p.StreetKey, &p.Email, &p.Phone, &p.Street))
+		must(t, people.Open(t.Context(), p))
+		version, _, _ := strings.Cut(p.StreetKey.Wrapped(), ":")
+		versions[version]++
+		for name, field := range map[string]rowseal.Sealed[string]{"email": p.Email, "phone": p.Phone, "street": p.Street} {
+			got, err := field.Get()
+			want, _ := rowOf(t, p.ID)[name].(string)
+			if got != want || err != nil {
+				t.Errorf("row %d: the %s opens to %q, %v, want %q", p.ID, name, got, err, want)
+			}
+		}
+	}
+	must(t, rows.Err())
+	if versions["v1"] == 0 || versions["v2"] == 0 {
+		t.Errorf("the rows have the versions %v, want both", versions)
+	}
+}
+
 func TestAChangeIsFoundAndTheOtherColumnsStay(t *testing.T) {
 	db, users := newApp(t)
 	u := mustFind(t, db, users, "User1.369977@Example.org")
@@ -329,7 +358,7 @@ func TestTheIndexKeyComesFromTheKMS(t *testing.T) {
 		MasterKeys: map[string]*rowseal.MasterKey{"lockbox": opened, rowseal.DefaultIndexKey: opened},
 	})
 	must(t, err)
-	found, err := members.Lookup("email_bidx", "ada@example.org")
+	found, err := members.Lookup(t.Context(), "email_bidx", "ada@example.org")
 	if want := indexUnder(t, key, "members", "email_bidx", "ada@example.org"); err != nil || found[0] != want {
 		t.Errorf("the index is %v, %v, and the gem's %s", found, err, want)
 	}

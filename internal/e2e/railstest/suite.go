@@ -91,7 +91,7 @@ func testIsFound(t *testing.T, d Database, p Program) {
 
 func wantFound(t *testing.T, db *sql.DB, users Users, email string, want ...int64) {
 	t.Helper()
-	values, err := users.Lookup("email_bidx", email)
+	values, err := users.Lookup(t.Context(), "email_bidx", email)
 	if err != nil || len(values) != 1 {
 		t.Fatalf("the index of an e-mail has %d values, %v", len(values), err)
 	}

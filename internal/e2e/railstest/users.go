@@ -19,7 +19,7 @@ type Users interface {
 	Committed(ctx context.Context, rows ...Row) error
 	Clear(rows ...Row)
 	Only(keys ...string) Users
-	Lookup(column string, values ...any) ([]driver.Value, error)
+	Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error)
 }
 
 // Row is a *User or a *rowseal.Record.
@@ -87,7 +87,7 @@ type api[R any] interface {
 	Reindex(ctx context.Context, rows ...*R) error
 	Committed(ctx context.Context, rows ...*R) error
 	Clear(rows ...*R)
-	Lookup(column string, values ...any) ([]driver.Value, error)
+	Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error)
 }
 
 type usersOf[R any] struct {
@@ -142,6 +142,6 @@ func (u usersOf[R]) Only(keys ...string) Users {
 	return usersOf[R]{api: u.only(keys...), row: u.row, only: u.only}
 }
 
-func (u usersOf[R]) Lookup(column string, values ...any) ([]driver.Value, error) {
-	return u.api.Lookup(column, values...)
+func (u usersOf[R]) Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error) {
+	return u.api.Lookup(ctx, column, values...)
 }

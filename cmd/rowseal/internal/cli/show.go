@@ -109,7 +109,9 @@ func (s *show) run(cmd *cobra.Command, args []string) error {
 
 func (s *show) checkFlags(args []string) error {
 	switch {
-	case len(args) == 2 && s.by != nil, len(args) == 1 && s.by == nil:
+	case len(args) == 2 && s.by != nil:
+		return usagef("give the ID of a row, or --by INDEX=VALUE, not both")
+	case len(args) == 1 && s.by == nil:
 		return usagef("give the ID of a row, or --by INDEX=VALUE")
 	case s.limit < 1:
 		return usagef("--limit must be 1 or more")
@@ -197,7 +199,7 @@ func (s *show) lookup(ctx context.Context) (column string, values []any, err err
 	if err != nil {
 		return "", nil, err
 	}
-	found, err := table.Lookup(column, wanted...)
+	found, err := table.Lookup(ctx, column, wanted...)
 	if err != nil {
 		return "", nil, err
 	}
@@ -256,7 +258,41 @@ func (s *show) print(cmd *cobra.Command, table *rowseal.Table, rows []row) error
 	} else {
 		err = printRows(cmd.OutOrStdout(), shown)
 	}
-	return errors.Join(err, failed)
+	return errors.Join(err, failed, s.noteAttachments(cmd.Context(), rows))
+}
+
+// noteAttachments tells of attachments that the database has and the file does not list, and of a record_type that no
+// attachment has.
+func (s *show) noteAttachments(ctx context.Context, rows []row) error {
+	if there, err := s.db.has(ctx, "active_storage_attachments"); err != nil || !there {
+		return err
+	}
+	var ids []any
+	for _, r := range rows {
+		ids = append(ids, r.values[s.table.Schema.PrimaryKey])
+	}
+	names, err := s.db.attachmentNames(ctx, s.table.RecordType, ids)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(s.table.Schema.Attachments, func(a rowseal.Attachment) bool { return a.Name == name })
+	})
+	if len(names) > 0 {
+		s.note("the database has attachments that %s does not list: %s", s.Name, strings.Join(names, ", "))
+	}
+	if len(s.table.Schema.Attachments) == 0 {
+		return nil
+	}
+	types, err := s.db.recordTypes(ctx)
+	if len(types) > 0 && !slices.Contains(types, s.table.RecordType) {
+		s.note("the database has no attachments of record_type %q; there are %q", s.table.RecordType, types)
+	}
+	return err
+}
+
+func (s *show) note(format string, args ...any) {
+	fmt.Fprintf(s.cmd.ErrOrStderr(), "note: "+format+"\n", args...)
 }
 
 // eachOf tells all errors of a batch, which by itself tells the first.

@@ -99,6 +99,28 @@ func TestASaltedFieldHasThreeColumns(t *testing.T) {
 	}
 }
 
+// The gem's default before 2.0: key and IV both come from the key, and there is no other column.
+func TestAFieldOfOneColumn(t *testing.T) {
+	needUnapproved(t)
+	type row struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		SSN             rowseal.Sealed[string] `rowseal:"codec=attr_encrypted,mode=single_iv_and_salt,algorithm=aes-256-cbc,allow=cbc"`
+	}
+	told := &reports{}
+	rows := newModel[row](t, "rows", ringOf(t, &kmstest.Fake{}), &rowseal.Options{Binding: rowseal.BindNone, OnInsecure: told.add})
+	r := &row{ID: 1}
+	r.SSN.Set("ssn of ada")
+	saved := sealed(t, rows, r)
+	told.want(t, "Seal")
+	r = load[row](t, 1, saved)
+	must(t, rows.Open(t.Context(), r))
+	if ssn, err := r.SSN.Get(); ssn != "ssn of ada" || err != nil {
+		t.Errorf("%q, %v", ssn, err)
+	}
+	told.want(t, "Get", `rows "1" encrypted_ssn: `+(attrencrypted.CBC|attrencrypted.Single).String())
+}
+
 func TestIVAndSaltFollowTheirField(t *testing.T) {
 	citizens := newModel[citizen](t, "citizens", ringOf(t, &kmstest.Fake{}), unbound)
 	before := sealed(t, citizens, newCitizen(1, "ada"))

@@ -28,20 +28,30 @@ const unknownContentType = "application/octet-stream"
 
 // Attach adds a file to a record's has_many_attached name. The record's own updated_at, which Rails touches, is the
 // caller's.
+//
+// Before anything is stored, the row of the box must have its data key, and is locked: the file of a key that was
+// replaced in the meantime, or never saved, would be lost. It is ErrConflict where it has not. So save a row that is
+// new, or whose first key Model.Box has made, in the same transaction before; otherwise load the row again and take its
+// box anew. A key that is derived from a master key is in no row, and nothing is compared, as for a [Box] without
+// KeyColumn.
 func (c *Change) Attach(ctx context.Context, r Record, name string, f File, box Box) (Attachment, error) {
 	a, err := c.newAttachment(r, name, f)
 	if err != nil {
 		return Attachment{}, fmt.Errorf("activestorage: attach: %w", err)
 	}
-	if err := c.attach(ctx, &a, f.Reader, box); err != nil {
+	if err = c.holdKey(ctx, box); err == nil {
+		err = c.attach(ctx, &a, f.Reader, box)
+	}
+	if err != nil {
 		return Attachment{}, fmt.Errorf("activestorage: attach %s: %w", place(a.Name, a.RecordType, a.RecordID), err)
 	}
 	return a, nil
 }
 
-// Replace gives a record's has_one_attached name a file, and purges what it had. Two transactions that do so at the
-// same time for a record that had no file leave it with both, because no index of Active Storage's prevents it: lock
-// the record's row first, or update it in the same transaction.
+// Replace gives a record's has_one_attached name a file, and purges what it had. It compares the row's data key as
+// Attach does. Where there is none, two transactions that do so at the same time for a record that had no file leave it
+// with both, because no index of Active Storage's prevents it: lock the record's row first, or update it in the same
+// transaction.
 func (c *Change) Replace(ctx context.Context, r Record, name string, f File, box Box) (Attachment, error) {
 	a, err := c.newAttachment(r, name, f)
 	if err != nil {
@@ -54,7 +64,10 @@ func (c *Change) Replace(ctx context.Context, r Record, name string, f File, box
 }
 
 func (c *Change) replace(ctx context.Context, a *Attachment, r io.Reader, box Box) error {
-	old, err := c.storage.load(ctx, c.tx, `a.record_type = ? AND a.record_id = ? AND a.name = ?`,
+	if err := c.holdKey(ctx, box); err != nil {
+		return err
+	}
+	old, err := c.storage.load(ctx, c.tx, c.storage.dialect.forUpdate(), `a.record_type = ? AND a.record_id = ? AND a.name = ?`,
 		a.RecordType, a.RecordID, a.Name)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package activestorage
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -56,4 +57,34 @@ func TestTimesAreReadFromEveryDriversForm(t *testing.T) {
 			t.Errorf("%v is taken for a time", src)
 		}
 	}
+}
+
+// The seeds are what drivers give, and what no database should.
+func FuzzTimestamp(f *testing.F) {
+	needSeeds(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		var fromText, fromBytes timestamp
+		err, bytesErr := fromText.Scan(text), fromBytes.Scan([]byte(text))
+		if (err == nil) != (bytesErr == nil) || fromText != fromBytes {
+			t.Fatalf("%q: as text %v, %v; as bytes %v, %v", text, time.Time(fromText), err, time.Time(fromBytes), bytesErr)
+		}
+		at := time.Time(fromText)
+		if err != nil {
+			if !at.IsZero() {
+				t.Errorf("%q is refused (%v), and read as %v", text, err, at)
+			}
+			return
+		}
+		if at.Location() != time.UTC {
+			t.Errorf("%q is read in another zone: %v", text, at)
+		}
+		date, clock, _ := strings.Cut(at.Format(time.DateTime), " ")
+		if !strings.HasPrefix(text, date+" ") || !strings.Contains(text, clock[len("00"):]) { // the hour may have one digit
+			t.Errorf("%q is read as %v", text, at)
+		}
+		var again timestamp
+		if err := again.Scan(SQLite.time(at)); err != nil || time.Time(again) != at.Truncate(time.Microsecond) {
+			t.Errorf("%q, written again, is read as %v, %v", text, time.Time(again), err)
+		}
+	})
 }

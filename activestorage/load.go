@@ -22,7 +22,7 @@ func (s *Storage) Load(ctx context.Context, db DB, recordType string, recordIDs 
 	var found Attachments
 	for some := range slices.Chunk(ids, queryRecords) {
 		args := append([]any{recordType}, some...)
-		more, err := s.load(ctx, db, `a.record_type = ? AND a.record_id IN (`+parameters(len(some))+`)`, args...)
+		more, err := s.load(ctx, db, "", `a.record_type = ? AND a.record_id IN (`+parameters(len(some))+`)`, args...)
 		if err != nil {
 			return nil, fmt.Errorf("activestorage: load attachments of %s: %w", recordType, err)
 		}
@@ -31,11 +31,12 @@ func (s *Storage) Load(ctx context.Context, db DB, recordType string, recordIDs 
 	return found, nil
 }
 
-func (s *Storage) load(ctx context.Context, db DB, where string, args ...any) (Attachments, error) {
+// load reads the attachments of a condition. end is "" or the dialect's forUpdate.
+func (s *Storage) load(ctx context.Context, db DB, end, where string, args ...any) (Attachments, error) {
 	return query(ctx, s, db, scanAttachment, `SELECT a.id, a.name, a.record_type, a.record_id, a.created_at,
 		b.id, b.key, b.filename, b.content_type, b.metadata, b.service_name, b.byte_size, b.checksum, b.created_at
 		FROM active_storage_attachments a JOIN active_storage_blobs b ON b.id = a.blob_id
-		WHERE `+where+` ORDER BY a.id`, args...)
+		WHERE `+where+` ORDER BY a.id`+end, args...)
 }
 
 func scanAttachment(rows *sql.Rows) (Attachment, error) {
@@ -54,11 +55,18 @@ func scanText(rows *sql.Rows) (text string, err error) {
 	return text, err
 }
 
-// query returns all rows, so that the connection is free again for the transaction's next statement.
+// query returns all rows of a statement of this package.
 func query[T any](
 	ctx context.Context, s *Storage, db DB, scan func(*sql.Rows) (T, error), statement string, args ...any,
 ) ([]T, error) {
-	rows, err := db.QueryContext(ctx, s.dialect.sql(statement), args...)
+	return queryAsItIs(ctx, db, scan, s.dialect.sql(statement), args...)
+}
+
+// queryAsItIs reads to the end, so that the connection is free again for the transaction's next statement.
+func queryAsItIs[T any](
+	ctx context.Context, db DB, scan func(*sql.Rows) (T, error), statement string, args ...any,
+) ([]T, error) {
+	rows, err := db.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"testing/iotest"
 
 	"github.com/rowseal/rowseal/activestorage"
+	"github.com/rowseal/rowseal/lockbox"
 	"github.com/rowseal/rowseal/store"
 	"github.com/rowseal/rowseal/store/storetest"
 )
@@ -296,6 +297,21 @@ func TestAStorageIsCheckedWhenItIsMade(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, s, err)
 		}
 	}
+}
+
+// So large is the largest file of rowseal's Options.FileLimit where it is 0 too (lockbox.DefaultFileLimit).
+func TestAFileOf64MiBIsWithinTheDefaultLimit(t *testing.T) {
+	content := strings.Repeat("p", lockbox.DefaultFileLimit)
+	s := newShelf(t, sealed(t, box, content), marked, nil)
+	r, err := s.files.Open(t.Context(), s.license, box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, r); n != lockbox.DefaultFileLimit || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	s.put(t, make([]byte, activestorage.DefaultLimit+1))
+	s.refused(t, "an object above it", box, store.ErrTooLarge)
 }
 
 // In this mode the test binary runs itself once more under it; there this test only says that the mode is really on.

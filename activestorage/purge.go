@@ -87,7 +87,7 @@ func (c *Change) purgeDerived(ctx context.Context, b Blob) error {
 }
 
 func (c *Change) purgeAll(ctx context.Context, recordType, recordID string) error {
-	all, err := c.storage.load(ctx, c.tx, `a.record_type = ? AND a.record_id = ?`, recordType, recordID)
+	all, err := c.storage.load(ctx, c.tx, "", `a.record_type = ? AND a.record_id = ?`, recordType, recordID)
 	if err != nil {
 		return err
 	}

@@ -11,18 +11,34 @@ import (
 // store.ErrNotFound, where the old object is gone already). Until the transaction is committed, readers open the files
 // with from, and then with to. Ids, filenames and times stay.
 //
-// It belongs in the transaction that changes the key, which for a row's data key is the one that sets the key column.
-// Give it all attachments that are sealed under that key. A blob that is attached elsewhere too is refused, because
-// those records would no longer open it, unless all of its attachments are given.
+// It belongs in the transaction that changes the key: where the key of to replaces that of from in its row, the caller
+// writes it into the key column afterwards, in the same transaction, or the files are lost. Before anything is stored,
+// the row must still have the key of from, and is locked, as Attach does it; so it must have the key of to, if that has
+// another place than the one of from. Where not, it is ErrConflict.
+//
+// Give it all attachments that are sealed under that key, and see that none is added in between: [Change.ResealAll] does
+// both. Where the records have more of the names that were given, it is ErrConflict too. A blob that is attached
+// elsewhere too is refused, because those records would no longer open it, unless all of its attachments are given.
 //
 // Under Options.Migrating it encrypts what is still plain, for which from may be the same as to, removes the images
 // that Rails made of it, and marks it.
 func (c *Change) Reseal(ctx context.Context, from, to Box, attachments ...Attachment) error {
+	if c.end != running {
+		return fmt.Errorf("activestorage: reseal: %w", errEnded)
+	}
+	if err := c.holdKeys(ctx, from, to); err != nil {
+		return fmt.Errorf("activestorage: reseal: %w", err)
+	}
 	given := make(map[string]bool, len(attachments))
 	for _, a := range attachments {
 		given[a.ID] = true
 	}
-	// All objects are written before the first row is changed, and so locked.
+	if replacesKey(from, to) {
+		if err := c.refuseOthers(ctx, attachments, given); err != nil {
+			return err
+		}
+	}
+	// All objects are written before the first blob is changed, and so locked.
 	resealed := map[string]Blob{} // by id
 	var order []Attachment
 	for _, a := range attachments {
@@ -43,11 +59,53 @@ func (c *Change) Reseal(ctx context.Context, from, to Box, attachments ...Attach
 	return nil
 }
 
+// ResealAll is Reseal for all that a record has under a name, which it loads once the row of the key is locked, so that
+// nothing is missed that is attached at the same time. It is what rowseal's Model.RekeyWith calls for each name; the
+// package comment has an example.
+func (c *Change) ResealAll(ctx context.Context, r Record, name string, from, to Box) error {
+	if c.end != running {
+		return fmt.Errorf("activestorage: reseal: %w", errEnded)
+	}
+	id, err := idText(r.ID)
+	if err != nil {
+		return err
+	}
+	if err := c.holdKeys(ctx, from, to); err != nil {
+		return fmt.Errorf("activestorage: reseal %s: %w", place(name, r.Type, id), err)
+	}
+	all, err := c.storage.load(ctx, c.tx, c.storage.dialect.forUpdate(),
+		`a.record_type = ? AND a.record_id = ? AND a.name = ?`, r.Type, id, name)
+	if err != nil {
+		return fmt.Errorf("activestorage: reseal %s: %w", place(name, r.Type, id), err)
+	}
+	return c.Reseal(ctx, from, to, all...)
+}
+
+// refuseOthers finds attachments that nobody has given, under the names of those that were.
+func (c *Change) refuseOthers(ctx context.Context, attachments []Attachment, given map[string]bool) error {
+	seen := map[[3]string]bool{}
+	for _, a := range attachments {
+		of := [3]string{a.RecordType, a.RecordID, a.Name}
+		if seen[of] {
+			continue
+		}
+		seen[of] = true
+		ids, err := query(ctx, c.storage, c.tx, scanText, `SELECT id FROM active_storage_attachments
+			WHERE record_type = ? AND record_id = ? AND name = ?`+c.storage.dialect.forUpdate(), of[0], of[1], of[2])
+		for _, id := range ids {
+			if !given[id] {
+				err = fmt.Errorf("attachment %s is there too and would be lost: load again: %w", id, ErrConflict)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("activestorage: reseal %s: %w", place(a.Name, a.RecordType, a.RecordID), err)
+		}
+	}
+	return nil
+}
+
 // sealAnew returns what the blob is to be.
 func (c *Change) sealAnew(ctx context.Context, from, to Box, a Attachment, given map[string]bool) (Blob, error) {
-	if c.end != running {
-		return Blob{}, errEnded
-	}
 	attached, err := c.attachedTo(ctx, a.Blob)
 	if err != nil {
 		return Blob{}, err

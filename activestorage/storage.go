@@ -22,12 +22,17 @@ var (
 	// ErrNotEncrypted: the object does not open, and the blob's metadata does not say that it is encrypted. Rails may
 	// have stored it in plain: see Options.Migrating. It comes with ErrDecryptionFailed.
 	ErrNotEncrypted = errors.New("not marked as encrypted")
-	// ErrConflict: a row is no longer as it was loaded. Roll back, load again and try again.
+	// ErrConflict: a row is no longer as it was loaded, or does not have the data key of the box. Roll back, load again
+	// and try again; a new key is saved before files are attached.
 	ErrConflict = errors.New("changed by someone else since it was loaded")
 )
 
 // Box seals and opens whole files: rowseal's Model.Box returns one. It must be ready, with its key opened, because its
 // methods take no ctx. What does not open is ErrDecryptionFailed; with an error there are no bytes.
+//
+// A Box whose key is in a row of the database tells where by the method KeyColumn of *rowseal.FileBox, which Attach,
+// Replace and Reseal call. In a Box of your own that wraps one, embed *rowseal.FileBox itself, which keeps the method;
+// without it they cannot notice that the row has another key by now.
 type Box interface {
 	Seal(r io.Reader) ([]byte, error)
 	Open(ciphertext []byte) ([]byte, error)
@@ -47,14 +52,16 @@ type Tx interface {
 	Rollback() error
 }
 
-// DefaultLimit is the largest object in bytes where Options.Limit is 0.
-const DefaultLimit = 64 << 20
+// DefaultLimit is the largest object in bytes where Options.Limit is 0: a file of 64 MiB, which is also where rowseal's
+// Options.FileLimit ends, and what a box adds to it.
+const DefaultLimit = 64<<20 + 64
 
 // Options of a Storage. The zero value is right for most.
 type Options struct {
 	// Limit is the largest object in bytes, read or written; 0 is DefaultLimit. An object is a little larger than its
-	// file (28 bytes with Lockbox's AES-GCM). Writing takes about twice as much memory, and reading too. What is larger
-	// is store.ErrTooLarge.
+	// file, which rowseal's Options.FileLimit counts: by 28 bytes with Lockbox's AES-GCM, 40 with its XChaCha20-Poly1305,
+	// and by the padding. Writing takes about twice as much memory, and reading too. What is larger is
+	// store.ErrTooLarge.
 	Limit int64
 
 	// Others are the app's further services by their names. Blobs that name them are read, replaced and purged there;

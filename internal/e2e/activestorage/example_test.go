@@ -31,7 +31,9 @@ func Example() {
 		fmt.Println(document.Blob.SafeFilename(), document.Blob.ContentType)
 	}
 
-	box, err := rowBox(ctx, db, 3) // with rowseal: box, err := users.Box(ctx, &user, "documents")
+	u, err := loadUser(ctx, db, 3) // SELECT id, encrypted_kms_key FROM users WHERE id = 3
+	check(err)
+	box, err := users.Box(ctx, u, "documents")
 	check(err)
 	err = files.Update(ctx, db, func(_ *sql.Tx, change *activestorage.Change) error {
 		_, err := change.Attach(ctx, activestorage.Record{Type: "User", ID: 3}, "documents", activestorage.File{

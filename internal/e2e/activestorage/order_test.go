@@ -1,7 +1,6 @@
 package activestorage
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/activestorage"
 	"github.com/rowseal/rowseal/store"
 )
@@ -30,11 +30,11 @@ func rekey(ctx context.Context, folder string, s *steps) error {
 	if err := a.use(activestorage.Options{}); err != nil {
 		return err
 	}
-	from, err := rowBox(ctx, a.db, 3)
+	u, err := loadUser(ctx, a.db, 3)
 	if err != nil {
 		return err
 	}
-	found, err := a.files.Load(ctx, a.db, "User", 3, 5)
+	found, err := a.files.Load(ctx, a.db, "User", 5)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func rekey(ctx context.Context, folder string, s *steps) error {
 	}
 	stepped := steppedTx{tx, s}
 	change := a.files.Begin(stepped)
-	if err := rekeyIn(ctx, stepped, change, from, found); err != nil {
+	if err := rekeyIn(ctx, stepped, change, u, found); err != nil {
 		return errors.Join(err, tx.Rollback(), change.Rollback(ctx))
 	}
 	if err := stepped.Commit(); err != nil {
@@ -55,21 +55,20 @@ func rekey(ctx context.Context, folder string, s *steps) error {
 }
 
 func rekeyIn(
-	ctx context.Context, tx steppedTx, change *activestorage.Change, from activestorage.Box, found activestorage.Attachments,
+	ctx context.Context, tx steppedTx, change *activestorage.Change, u *User, found activestorage.Attachments,
 ) error {
-	dataKey := bytes.Repeat([]byte("k"), 32)
-	to := newBox(dataKey)
-	column, err := wrap(ctx, dataKey, 3)
+	var fresh *rowseal.FileBox
+	err := users.RekeyWith(ctx, u, func(name string, from, to *rowseal.FileBox) error {
+		fresh = to
+		return change.ResealAll(ctx, user(3), name, from, to)
+	})
 	if err != nil {
 		return err
 	}
-	if err := change.Reseal(ctx, from, to, append(found.Of(3, "license"), found.Of(3, "documents")...)...); err != nil {
+	if err := saveKey(ctx, tx, u); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE users SET encrypted_kms_key = ? WHERE id = 3", column); err != nil {
-		return err
-	}
-	if _, err := change.Attach(ctx, user(3), "documents", textFile("more.txt", "more"), to); err != nil {
+	if _, err := change.Attach(ctx, user(3), "documents", textFile("more.txt", "more"), fresh); err != nil {
 		return err
 	}
 	if _, err := change.Replace(ctx, user(3), "avatar", textFile("new.txt", "new"), avatarBox); err != nil {

@@ -16,6 +16,10 @@ import (
 
 var dialects = []activestorage.Dialect{activestorage.SQLite, activestorage.PostgreSQL, activestorage.MySQL}
 
+func modelBox(t testing.TB, a *app, userID int64, name string) activestorage.Box {
+	return a.box(t, userID, name)
+}
+
 func TestEveryAttachmentOfRailsOpens(t *testing.T) {
 	for _, dialect := range dialects {
 		t.Run(string(dialect), func(t *testing.T) {
@@ -29,7 +33,7 @@ func TestEveryAttachmentOfRailsOpens(t *testing.T) {
 			n := 0
 			for _, row := range expected.Rows {
 				for _, name := range []string{"license", "documents", "avatar"} {
-					n += a.compare(t, row.ID, name, found.Of(row.ID, name))
+					n += a.compare(t, modelBox, row.ID, name, found.Of(row.ID, name))
 				}
 			}
 			if n != 14 || len(found) != n {
@@ -39,8 +43,10 @@ func TestEveryAttachmentOfRailsOpens(t *testing.T) {
 	}
 }
 
+type boxes = func(t testing.TB, a *app, userID int64, name string) activestorage.Box
+
 // compare returns how many attachments expected.json has under the name.
-func (a *app) compare(t *testing.T, userID int, name string, got activestorage.Attachments) (n int) {
+func (a *app) compare(t *testing.T, box boxes, userID int, name string, got activestorage.Attachments) (n int) {
 	t.Helper()
 	for _, want := range expected.Rows[userID-1].Attachments {
 		if want.Name != name {
@@ -59,11 +65,7 @@ func (a *app) compare(t *testing.T, userID int, name string, got activestorage.A
 			b.Checksum != want.Checksum || b.ServiceName != "local" || !reflect.DeepEqual(metadata, want.Metadata) {
 			t.Errorf("user %d: %+v, want %+v", userID, g, want)
 		}
-		box := avatarBox
-		if name != "avatar" {
-			box = a.rowBox(t, userID)
-		}
-		r, err := a.files.Open(t.Context(), g, box)
+		r, err := a.files.Open(t.Context(), g, box(t, a, int64(userID), name))
 		must(t, err)
 		content, err := io.ReadAll(r)
 		must(t, err)

@@ -1,7 +1,6 @@
 package activestorage
 
 import (
-	"bytes"
 	"crypto/md5"
 	"database/sql"
 	"encoding/base64"
@@ -14,24 +13,27 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/activestorage"
 	"github.com/rowseal/rowseal/store"
 )
 
-var newKey = bytes.Repeat([]byte("k"), 32)
-
-// reseal gives attachments of user 3 the new key, and the user's row too.
-func (a *app) reseal(t testing.TB, from activestorage.Box, attachments ...activestorage.Attachment) error {
+// rekey gives the user a new data key, under which Reseal seals attachments that were loaded before.
+func (a *app) rekey(t testing.TB, u *User, attachments ...activestorage.Attachment) error {
 	t.Helper()
-	column, err := wrap(t.Context(), newKey, 3)
-	must(t, err)
-	return a.inTx(t, func(tx *sql.Tx, change *activestorage.Change) error {
-		if err := change.Reseal(t.Context(), from, newBox(newKey), attachments...); err != nil {
+	err := a.inTx(t, func(tx *sql.Tx, change *activestorage.Change) error {
+		err := users.RekeyWith(t.Context(), u, func(name string, from, to *rowseal.FileBox) error {
+			return change.Reseal(t.Context(), from, to, activestorage.Attachments(attachments).Of(u.ID, name)...)
+		})
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(t.Context(), "UPDATE users SET encrypted_kms_key = ? WHERE id = 3", column)
-		return err
+		return saveKey(t.Context(), tx, u)
 	})
+	if err == nil {
+		must(t, users.Committed(t.Context(), u))
+	}
+	return err
 }
 
 func (a *app) underRowKey(t testing.TB) []activestorage.Attachment {
@@ -45,7 +47,7 @@ func TestResealGivesFilesTheirNewKeyAndKeepsTheRest(t *testing.T) {
 		t.Run(string(dialect), func(t *testing.T) {
 			a := newAppIn(t, dialect, activestorage.Options{})
 			before, from, old := a.readAll(t), a.rowBox(t, 3), a.underRowKey(t)
-			must(t, a.reseal(t, from, old...))
+			must(t, a.rekey(t, a.user(t, 3), old...))
 			if after := a.readAll(t); !maps.Equal(before, after) {
 				t.Error("the files are others")
 			}
@@ -73,36 +75,38 @@ func TestResealGivesFilesTheirNewKeyAndKeepsTheRest(t *testing.T) {
 }
 
 func TestResealThatSomeoneElseWasFasterThanLosesNothing(t *testing.T) {
-	for what, other := range map[string]func(t *testing.T, a *app, license activestorage.Attachment){
-		"replaced": func(t *testing.T, a *app, _ activestorage.Attachment) {
+	type other = func(t *testing.T, a *app, license activestorage.Attachment)
+	for what, c := range map[string]struct {
+		other other
+		want  error
+	}{
+		"replaced": {func(t *testing.T, a *app, _ activestorage.Attachment) {
 			must(t, a.inTx(t, func(_ *sql.Tx, change *activestorage.Change) error {
 				_, err := change.Replace(t.Context(), user(3), "license", textFile("l.txt", "other"), a.rowBox(t, 3))
 				return err
 			}))
-		},
-		"purged": func(t *testing.T, a *app, license activestorage.Attachment) {
+		}, activestorage.ErrConflict},
+		"purged": {func(t *testing.T, a *app, license activestorage.Attachment) {
 			must(t, a.inTx(t, func(_ *sql.Tx, change *activestorage.Change) error { return change.Purge(t.Context(), license) }))
-		},
-		"resealed": func(t *testing.T, a *app, license activestorage.Attachment) {
+		}, store.ErrNotFound}, // that its object is gone already shows at reading
+		"resealed": {func(t *testing.T, a *app, license activestorage.Attachment) {
 			must(t, a.inTx(t, func(_ *sql.Tx, change *activestorage.Change) error {
 				return change.Reseal(t.Context(), a.rowBox(t, 3), a.rowBox(t, 3), license)
 			}))
-		},
+		}, store.ErrNotFound},
 	} {
 		t.Run(what, func(t *testing.T) {
 			a := newApp(t, activestorage.Options{})
-			from, loaded := a.rowBox(t, 3), a.underRowKey(t)
-			other(t, a, loaded[0])
+			u, loaded := a.user(t, 3), a.underRowKey(t)
+			c.other(t, a, loaded[0])
 			before := a.readAll(t)
-
-			// That its object is gone already shows at reading.
-			if err := a.reseal(t, from, loaded...); !errors.Is(err, store.ErrNotFound) {
-				t.Errorf("%v, want %v", err, store.ErrNotFound)
+			if err := a.rekey(t, u, loaded...); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
 			}
 			if after := a.readAll(t); !maps.Equal(before, after) || len(a.strays(t)) != 0 {
 				t.Errorf("it leaves %v", a.strays(t))
 			}
-			must(t, a.reseal(t, from, a.underRowKey(t)...)) // loaded again
+			must(t, a.rekey(t, u, a.underRowKey(t)...)) // loaded again
 			if after := a.readAll(t); !maps.Equal(before, after) || len(a.strays(t)) != 0 {
 				t.Errorf("tried again, it leaves %v", a.strays(t))
 			}
@@ -120,13 +124,14 @@ func TestEachUpdateComparesWhatItRewrites(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			a := newApp(t, activestorage.Options{})
-			from, loaded := a.rowBox(t, 3), a.underRowKey(t)
-			before := a.objects(t)
+			loaded, before := a.underRowKey(t), a.objects(t)
 			err := a.inTx(t, func(tx *sql.Tx, change *activestorage.Change) error {
-				return change.Reseal(t.Context(), meddling{from, func() {
-					_, err := tx.ExecContext(t.Context(), "UPDATE active_storage_blobs SET "+column+" WHERE id = ?", loaded[2].Blob.ID)
-					must(t, err)
-				}}, newBox(newKey), loaded...)
+				return users.RekeyWith(t.Context(), a.user(t, 3), func(_ string, from, to *rowseal.FileBox) error {
+					return change.Reseal(t.Context(), meddling{from, func() {
+						_, err := tx.ExecContext(t.Context(), "UPDATE active_storage_blobs SET "+column+" WHERE id = ?", loaded[2].Blob.ID)
+						must(t, err)
+					}}, to, loaded...)
+				})
 			})
 			if !errors.Is(err, activestorage.ErrConflict) || !strings.Contains(err.Error(), "documents of User 3 (blob 8)") {
 				t.Errorf("%v, want %v", err, activestorage.ErrConflict)
@@ -140,13 +145,13 @@ func TestEachUpdateComparesWhatItRewrites(t *testing.T) {
 
 // meddling lets someone else write whenever a file has been opened.
 type meddling struct {
-	activestorage.Box
+	*rowseal.FileBox
 	write func()
 }
 
 func (m meddling) Open(ciphertext []byte) ([]byte, error) {
 	m.write()
-	return m.Box.Open(ciphertext)
+	return m.FileBox.Open(ciphertext)
 }
 
 func TestPurgeComparesTheBlob(t *testing.T) {
@@ -170,7 +175,7 @@ func TestResealOfADamagedFileChangesNothing(t *testing.T) {
 	object[20] ^= 1
 	must(t, os.WriteFile(file, object, 0o600))
 	before := a.objects(t)
-	if err := a.reseal(t, a.rowBox(t, 3), loaded...); !errors.Is(err, activestorage.ErrDecryptionFailed) {
+	if err := a.rekey(t, a.user(t, 3), loaded...); !errors.Is(err, activestorage.ErrDecryptionFailed) {
 		t.Errorf("%v", err)
 	}
 	if !slices.Equal(a.objects(t), before) || !slices.Equal(a.underRowKey(t), loaded) {
@@ -182,7 +187,7 @@ func TestResealMovesFilesFromOtherServices(t *testing.T) {
 	a := newApp(t, activestorage.Options{})
 	before := a.readAll(t)
 	a.exec(t, "UPDATE active_storage_blobs SET service_name = 'old'")
-	from, loaded := a.rowBox(t, 3), a.underRowKey(t)
+	u, loaded := a.user(t, 3), a.underRowKey(t)
 	err := a.inTx(t, func(_ *sql.Tx, change *activestorage.Change) error { return change.Purge(t.Context(), loaded...) })
 	if err == nil || !strings.Contains(err.Error(), `"old"`) || a.count(t, "active_storage_attachments") != 14 {
 		t.Errorf("purged from a service that is not known: %v", err)
@@ -192,7 +197,7 @@ func TestResealMovesFilesFromOtherServices(t *testing.T) {
 	must(t, os.Mkdir(fresh, 0o700))
 	a.store = store.Dir{Path: fresh}
 	must(t, a.use(activestorage.Options{Others: map[string]store.Store{"old": store.Dir{Path: old}}}))
-	must(t, a.reseal(t, from, loaded...))
+	must(t, a.rekey(t, u, loaded...))
 	if n := len(a.objects(t)); n != 11 { // of the old service
 		t.Errorf("the old service has %d objects", n)
 	}

@@ -73,9 +73,12 @@ var packageName = regexp.MustCompile(`(?m)^((rowseal|kms|localkms|vaultkms|awskm
 // forGo is advice that only a Go program can follow, with what else it says of the environment.
 var forGo = regexp.MustCompile(`,? or (?:(?:set|into) )?Options\.\w+| \(or Store\.Dir\)|Options\.\w+ \(for kms\.Open: (\w+=\w+)\)`)
 
+// inFile are advices for Go programs, and what the command line's configuration has for them.
+var inFile = strings.NewReplacer("add its store to Options.Others", "name it under storage, as in storage: {local: dir:storage}")
+
 // wording is an error in the command line's words.
 func wording(err error) string {
-	return forGo.ReplaceAllString(packageName.ReplaceAllString(err.Error(), ""), "$1")
+	return forGo.ReplaceAllString(inFile.Replace(packageName.ReplaceAllString(err.Error(), "")), "$1")
 }
 
 // noConnection finds what Go's package net says where there is no server, or none for HTTPS.
@@ -169,7 +172,10 @@ func takes(least, most int) cobra.PositionalArgs {
 			return nil
 		}
 		want := count(most, "argument")
-		if least < most {
+		switch {
+		case least < most && least > 0:
+			want = fmt.Sprintf("%d to %s", least, want)
+		case least < most:
 			want = "at most " + want
 		}
 		return usagef("'%s' takes %s, not %d", cmd.CommandPath(), want, len(args))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +14,7 @@ import (
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/blindindex"
 	"github.com/rowseal/rowseal/cmd/rowseal/internal/config"
+	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/lockbox"
 )
 
@@ -37,19 +39,13 @@ docs/configuration.md shows every option of the file.`,
 			if values < 1 {
 				return usagef("--values must be 1 or more")
 			}
-			p, err := openProject(cmd, name)
+			p := &project{cmd: cmd, keys: map[string]*kms.Key{}}
+			defer p.close()
+			file, err := config.Examine(name, os.LookupEnv, p.opener())
 			if err != nil {
 				return err
 			}
-			defer p.close()
-			var errs []error
-			for _, t := range p.Tables {
-				errs = append(errs, t.Check(p.opener()))
-			}
-			if err := errors.Join(errs...); err != nil {
-				return err
-			}
-			d := describe(p.File, values)
+			d := describe(file, values)
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), d)
 			}

@@ -71,7 +71,7 @@ func (db *database) checkColumns(ctx context.Context, t *config.Table) error {
 // find returns at most limit rows in which a column has one of the values, in the order of the primary key.
 func (db *database) find(ctx context.Context, t *config.Table, column string, values []any, limit int) ([]row, error) {
 	query := fmt.Sprintf(`SELECT * FROM %s WHERE %s IN (%s) ORDER BY %s LIMIT %d`, quoted(t.Schema.Table), quoted(column),
-		strings.TrimSuffix(strings.Repeat("?,", len(values)), ","), quoted(t.Schema.PrimaryKey), limit)
+		parameters(len(values)), quoted(t.Schema.PrimaryKey), limit)
 	rows, err := db.QueryContext(ctx, query, values...)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Schema.Table, err)
@@ -87,6 +87,42 @@ func (db *database) find(ctx context.Context, t *config.Table, column string, va
 	}
 	return all, rows.Err()
 }
+
+// has tells whether a table is there.
+func (db *database) has(ctx context.Context, table string) (bool, error) {
+	found, err := db.texts(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?`, table)
+	return len(found) > 0, err
+}
+
+// attachmentNames lists the names of the attachments that some records of a type have.
+func (db *database) attachmentNames(ctx context.Context, recordType string, ids []any) ([]string, error) {
+	return db.texts(ctx, `SELECT DISTINCT name FROM active_storage_attachments WHERE record_type = ? AND record_id IN (`+parameters(len(ids))+`) ORDER BY name`,
+		append([]any{recordType}, ids...)...)
+}
+
+// recordTypes lists the classes that have attachments.
+func (db *database) recordTypes(ctx context.Context) ([]string, error) {
+	return db.texts(ctx, `SELECT DISTINCT record_type FROM active_storage_attachments ORDER BY record_type`)
+}
+
+func (db *database) texts(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, fmt.Errorf("database: %w", err)
+		}
+		all = append(all, text)
+	}
+	return all, rows.Err()
+}
+
+func parameters(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
 
 func scan(rows *sql.Rows) (row, error) {
 	columns, err := rows.Columns()

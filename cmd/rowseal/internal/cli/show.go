@@ -279,16 +279,24 @@ func (s *show) noteAttachments(ctx context.Context, rows []row) error {
 		return slices.ContainsFunc(s.table.Schema.Attachments, func(a rowseal.Attachment) bool { return a.Name == name })
 	})
 	if len(names) > 0 {
-		s.note("the database has attachments that %s does not list: %s", s.Name, strings.Join(names, ", "))
+		s.note("the database has attachments that %s does not list: %s", s.Name, inQuotes(names))
 	}
 	if len(s.table.Schema.Attachments) == 0 {
 		return nil
 	}
 	types, err := s.db.recordTypes(ctx)
 	if len(types) > 0 && !slices.Contains(types, s.table.RecordType) {
-		s.note("the database has no attachments of record_type %q; there are %q", s.table.RecordType, types)
+		s.note("the database has no attachments of record_type %q; there are %s", s.table.RecordType, inQuotes(types))
 	}
 	return err
+}
+
+func inQuotes(names []string) string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = strconv.Quote(name)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (s *show) note(format string, args ...any) {

@@ -199,6 +199,46 @@ func TestShowWritesEveryAttachmentThatRailsStored(t *testing.T) {
 	}
 }
 
+func TestShowTellsOfAttachmentsThatTheFileDoesNotKnow(t *testing.T) {
+	for _, tc := range []struct{ name, old, new, want string }{
+		{"not listed", "      documents: {key: encrypted_kms_key}\n", "", `note: the database has attachments that FILE does not list: "documents"`},
+		{"another class", "    model: User\n", "    model: User\n    record_type: Usr\n", `note: the database has no attachments of record_type "Usr"; there are "User"`},
+		{"another service", "{local: ", "{locale: ", `name it under storage, as in storage: {local: dir:storage}`},
+		{"as it is", "", "", ""},
+	} {
+		var expected struct {
+			MasterKey string `json:"lockbox_master_key"`
+			Rows      []struct {
+				ID          json.Number
+				Attachments []struct{ Name string }
+			}
+		}
+		dir := vectorDir(t, "activestorage", "activestorage.yaml", &expected)
+		t.Setenv("AS_MASTER_KEY", expected.MasterKey)
+		name := filepath.Join(dir, "rowseal.yaml")
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(strings.Replace(string(content), tc.old, tc.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var told strings.Builder
+		for _, row := range expected.Rows {
+			_, stderr := run(t, t.Context(), io.Discard, "show", "--config", name, "users", row.ID.String())
+			told.WriteString(stderr)
+			if tc.name == "another service" {
+				_, stderr := run(t, t.Context(), io.Discard, "show", "--config", name, "users", row.ID.String(), "--file", "license", "-o", "-")
+				told.WriteString(stderr)
+			}
+		}
+		text := strings.ReplaceAll(told.String(), name, "FILE")
+		if !strings.Contains(text, tc.want) || tc.want == "" && strings.Contains(text, "note: ") || strings.Contains(text, "Options.") {
+			t.Errorf("%s: %s", tc.name, text)
+		}
+	}
+}
+
 func TestTheDatabaseIsOpenedForReadingOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%41.sqlite3") // a name that would mean something else in an address
 	if _, err := openDatabase(config.Database{Kind: "sqlite", Path: path}); err == nil {

@@ -60,33 +60,57 @@ func (e *Error) Error() string {
 
 // Read reads the file of this name. getenv is os.LookupEnv, or the like.
 func Read(name string, getenv func(string) (string, bool)) (*File, error) {
-	content, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s; name the configuration with --config, or write one: docs/configuration.md shows how", name)
-	}
+	content, err := read(name)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(name, content, getenv)
 }
 
+func read(name string) ([]byte, error) {
+	content, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s; name the configuration with --config, or write one: docs/configuration.md shows how", name)
+	}
+	return content, err
+}
+
 // Parse reads the content of a file. Paths in it are relative to the folder of name.
 func Parse(name string, content []byte, getenv func(string) (string, bool)) (*File, error) {
 	r := &reader{getenv: getenv}
-	f := &File{Name: name, Services: map[string]string{}}
-	root, err := parse(content)
+	return r.done(r.file(name, content))
+}
+
+// Examine is Read for who wants to know all that is wrong: every master key must be there, and every id of a KMS key must
+// open, without any request.
+func Examine(name string, getenv func(string) (string, bool), o Opener) (*File, error) {
+	content, err := read(name)
 	if err != nil {
-		wrong := fault{text: err.Error()}
-		errors.As(err, &wrong)
-		r.faults = append(r.faults, wrong)
-	} else {
+		return nil, err
+	}
+	r := &reader{getenv: getenv, every: true}
+	f := r.file(name, content)
+	for _, t := range f.Tables {
+		r.faults = append(r.faults, t.examine(o)...)
+	}
+	return r.done(f)
+}
+
+func (r *reader) file(name string, content []byte) *File {
+	f := &File{Name: name, Services: map[string]string{}}
+	root := r.parse(content)
+	if len(r.faults) == 0 {
 		f.read(r, root)
 	}
-	if len(r.faults) > 0 {
-		slices.SortStableFunc(r.faults, func(a, b fault) int { return cmp.Compare(a.line, b.line) })
-		return nil, &Error{name, r.faults}
+	return f
+}
+
+func (r *reader) done(f *File) (*File, error) {
+	if len(r.faults) == 0 {
+		return f, nil
 	}
-	return f, nil
+	slices.SortStableFunc(r.faults, func(a, b fault) int { return cmp.Compare(a.line, b.line) })
+	return nil, &Error{f.Name, r.faults}
 }
 
 func (f *File) read(r *reader, root *node) {
@@ -94,6 +118,14 @@ func (f *File) read(r *reader, root *node) {
 	f.readDatabase(s)
 	s.each("storage", func(name string, n *node) { f.Services[name] = f.directory(r, n) })
 	s.each("tables", func(name string, n *node) { f.Tables = append(f.Tables, f.readTable(r, name, n)) })
+	if len(f.Services) == 0 {
+		for _, t := range f.Tables {
+			if len(t.Schema.Attachments) > 0 {
+				r.faultAt(t.lines[t.Schema.Attachments[0].Name], "tables."+shown(t.Schema.Table)+".attachments",
+					"say at the top of the file where they are, as in storage: {local: dir:storage}")
+			}
+		}
+	}
 	if root.kind == mapping && len(f.Tables) == 0 && (!s.has("tables") || s.values["tables"].kind == mapping) {
 		s.fault(s.at("tables"), "the file needs tables")
 	}
@@ -108,10 +140,10 @@ func (f *File) readDatabase(s section) {
 		return
 	}
 	n := s.values["database"]
-	address := s.text("database")
+	address, ok := s.expand(n)
 	scheme, path, _ := strings.Cut(address, ":")
 	switch {
-	case address == "": // told already
+	case !ok:
 	case scheme == "postgres", scheme == "postgresql", scheme == "mysql", scheme == "mariadb":
 		s.fault(n, "%s: this version reads SQLite only, as in sqlite:users.sqlite3", scheme)
 	case scheme != "sqlite" || path == "" || strings.HasPrefix(path, "//"):
@@ -123,7 +155,11 @@ func (f *File) readDatabase(s section) {
 
 // directory reads dir:PATH.
 func (f *File) directory(r *reader, n *node) string {
-	path, ok := strings.CutPrefix(r.expand(n), "dir:")
+	address, ok := r.expand(n)
+	if !ok {
+		return ""
+	}
+	path, ok := strings.CutPrefix(address, "dir:")
 	if !ok || path == "" {
 		r.fault(n, "must be dir: and the path of a directory, as in dir:storage; this version has no other store")
 		return ""
@@ -148,5 +184,5 @@ func (f *File) Table(name string) (*Table, error) {
 		}
 		names = append(names, t.Schema.Table)
 	}
-	return nil, fmt.Errorf("%s has no table %q%s", f.Name, name, instead(name, names))
+	return nil, fmt.Errorf("%s has no table %q%s", f.Name, shown(name), instead(name, names))
 }

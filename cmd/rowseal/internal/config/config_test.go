@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +66,9 @@ func file(parts map[string]string) string {
 	}
 	maps.Copy(all, parts)
 	text := "database: sqlite:users.sqlite3\ntables:\n  users:\n"
+	if parts["attachments"] != "" {
+		text = "storage: {local: dir:storage}\n" + text
+	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if all[name] != "" {
 			text += "    " + name + ": " + all[name] + "\n"
@@ -172,10 +177,29 @@ func TestMistakesAreToldWithLineAndRemedy(t *testing.T) {
 		{"empty", "", "rowseal.yaml: the file is empty"},
 		{"no mapping", "- a", "rowseal.yaml:1: must be a mapping, not a list"},
 		{"nothing", "{}", "rowseal.yaml:1: the file needs a database"},
-		{"two documents", "database: sqlite:a\n---\nb: c\n", "rowseal.yaml:3: a second document begins here"},
-		{"syntax", "database: \"a\n", "rowseal.yaml:1: this is not YAML: could not find end character of double-quoted text"},
-		{"anchor", "database: &a sqlite:x\n", "rowseal.yaml:1: anchors, aliases and tags are not read here"},
-		{"twice", "tables:\n  users: {}\n  users: {}\n", `rowseal.yaml:3: key "users" is there twice`},
+		{"two documents", "database: sqlite:a\n---\nb: c\n", "rowseal.yaml:2: a second document begins here"},
+		{"quote left open", "database: \"a\n", "rowseal.yaml:1: this is not YAML: found unexpected end of stream"},
+		{"quote left open below", "a: b\nc: \"d\ne: f\ng: h\n", "rowseal.yaml:2: this is not YAML: found unexpected end of stream"},
+		{"bracket left open", "a: b\nc: {d: e\nf: g\nh: i\n", "rowseal.yaml:2: this is not YAML: did not find expected ',' or '}'"},
+		{"bracket left open at the end", "a: [b", "rowseal.yaml:1: this is not YAML: did not find expected ',' or ']'"},
+		{"variable in brackets without quotes", "a: b\nc: {d: ${SECRET}}\ne: f\n", "rowseal.yaml:2: this is not YAML: did not find expected ',' or '}'"},
+		{"indented too little", "a:\n  b:\n    c: 1\n    d: 2\n   e: 3\n    f: 4\ng: 5\n", "rowseal.yaml:5: this is not YAML: did not find expected key"},
+		{"indented too much", "a: 1\n  b: 2\nc: 3\n", "rowseal.yaml:2: this is not YAML: mapping values are not allowed in this context"},
+		{"tab", "a:\n\tb: c\nd: e\n", "rowseal.yaml:2: this is not YAML: found character that cannot start any token"},
+		{"control character", "a: b\nc: \x01\n", "rowseal.yaml:2: this is not YAML: control characters are not allowed"},
+		{"syntax of a second document", "a: b\n---\nc: d: e\n", "rowseal.yaml:3: this is not YAML"},
+		{"anchor", "database: &a sqlite:x\n", "rowseal.yaml:1: database: anchors, aliases and tags are not read here"},
+		{"anchor of a key", "&a database: sqlite:x\n", "rowseal.yaml:1: anchors, aliases and tags are not read here"},
+		{"alias", "a: &a {}\nb: *a\n", "rowseal.yaml:2: b: anchors, aliases and tags are not read here"},
+		{"alias of nothing", "# *" + hidden + "\ndatabase: *" + hidden + "\n\ntables: {}\n", "rowseal.yaml:2: anchors, aliases and tags are not read here"},
+		{"tag", "a: b\nc: [!" + hidden + " d]", "rowseal.yaml:2: c[1]: anchors, aliases and tags are not read here"},
+		{"tag of a mapping", "a: !!map\n  b: c\n", "a: anchors, aliases and tags are not read here"},
+		{"tag without a prefix", "a: b\ndatabase: !" + hidden + "!x y\nc: d\n", "rowseal.yaml:2: this is not YAML: found undefined tag handle"},
+		{"merge key", "a:\n  <<: {b: c}\n", "rowseal.yaml:2: a: a key of a mapping must be plain text"},
+		{"number as a key", "a: {1.5: b}", "rowseal.yaml:1: a: a key of a mapping must be plain text"},
+		{"list as a key", "a: {[b]: c}", "rowseal.yaml:1: a: a key of a mapping must be plain text"},
+		{"twice", "tables:\n  users: {}\n  users: {}\n", `rowseal.yaml:3: tables: key "users" is there twice`},
+		{"twice in quotes", "1: a\n'1': b\n", `rowseal.yaml:2: key "1" is there twice`},
 		{"top", "databse: x", `rowseal.yaml:1: unknown key "databse"; did you mean database?`},
 		{"postgres", "database: postgres://ada:hunter2@db/app", "rowseal.yaml:1: database: postgres: this version reads SQLite only"},
 		{"mysql", "database: mysql://ada:hunter2@db/app", "mysql: this version reads SQLite only"},
@@ -210,11 +234,11 @@ func TestMistakesAreToldWithLineAndRemedy(t *testing.T) {
 		{"previous", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, previous: [{master_key: " + hidden + "}]}}"}), "must be the name of one of master_keys"},
 		{"index of", file(map[string]string{"indexes": `{b: {of: email, master_key: "${A_KEY}"}}`}), `"email" is none of the table's fields; did you mean email_ciphertext?`},
 		{"index key", file(map[string]string{"indexes": "{b: {of: email_ciphertext}}"}), "needs a master_key"},
-		{"index literal", file(map[string]string{"indexes": "{b: {of: email_ciphertext, master_key: " + hidden + "}}"}), "is neither a key of 64 hex digits nor the name"},
+		{"index literal", file(map[string]string{"indexes": "{b: {of: email_ciphertext, master_key: " + hidden + "}}"}), "is neither a key of 64 hex digits nor the name of one of master_keys, which the table has not; it has 7 characters"},
 		{"index size", file(map[string]string{"indexes": `{b: {of: email_ciphertext, master_key: "${A_KEY}", size: 33}}`}), "33"},
 		{"index type", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, type: float}}", "indexes": `{b: {of: a, master_key: "${A_KEY}"}}`}), "whose type float has no one text"},
 		{"normalizer", file(map[string]string{"indexes": `{b: {of: email_ciphertext, master_key: "${A_KEY}", normalize: [lower, upper]}}`}), `"upper" is unknown`},
-		{"master literal", file(map[string]string{"master_keys": "{m: {key: " + hidden + "}}"}), "is not a key: it must have 64 hex digits"},
+		{"master literal", file(map[string]string{"master_keys": "{m: {key: " + hidden + "}}"}), "is not a key: it must have 64 hex digits; it has 7 characters"},
 		{"master of nothing", file(map[string]string{"master_keys": "{m: {derive: true}}"}), "needs one of key"},
 		{"wrapped without id", file(map[string]string{"master_keys": "{m: {wrapped: v1:AAAA}}"}), "needs the key_id"},
 		{"wrapped for a row", file(map[string]string{"master_keys": `{m: {wrapped: v1:AAAA, key_id: a, context: {id: "{id}"}}}`}), "must be a literal: a master key belongs to no row"},
@@ -223,10 +247,16 @@ func TestMistakesAreToldWithLineAndRemedy(t *testing.T) {
 		{"no variable", file(map[string]string{"keys": `{encrypted_kms_key: {versions: [{version: 1, key_id: "${no name}"}]}}`}), "${ must be followed by the name"},
 		{"a variable here", file(map[string]string{"model": `"${SECRET}"`}), "${…} is not replaced here"},
 		{"in quotes", file(map[string]string{"model": "true"}), "must be text, not true or false; if it is meant so, write it in quotes"},
+		{"no storage", strings.ReplaceAll(file(map[string]string{"attachments": "{a: {key: encrypted_kms_key}}"}), "storage: {local: dir:storage}\n", ""),
+			"rowseal.yaml:4: tables.users.attachments: say at the top of the file where they are, as in storage: {local: dir:storage}"},
+		{"variable as key", file(map[string]string{"fields": `{a: {key: "${A_KEY}"}}`}),
+			`a.key: this looks like a key itself; put it under master_keys as NAME: {key: "${LOCKBOX_MASTER_KEY}"} and write key: NAME here`},
+		{"bare variable", "a: {master_key: ${A_KEY}}", "did not find expected ',' or '}'; put ${NAME} in quotes"},
+		{"empty database", `database: ""`, "must be sqlite: and the path of the file"},
 		{"attachment", file(map[string]string{"model": `"{type}"`, "attachments": "{a: {key: encrypted_kms_key}}"}), "needs the table's record_type"},
-		{"long line", "a: " + strings.Repeat("x", 20_000), "rowseal.yaml:1: the line has more than"},
-		{"brackets", "a: " + strings.Repeat("[\n", 6_000), "has more than 5000 brackets"},
+		{"large", strings.Repeat("# much is said, and nothing\n", 10_000), "rowseal.yaml: the file has more than 262144 bytes"},
 		{"deep", "a: " + strings.Repeat("[", 20) + strings.Repeat("]", 20), "is nested too deep"},
+		{"deeper than is parsed", strings.Repeat("[", 20_000), "rowseal.yaml:1: this is not YAML: exceeded max depth"},
 		{"not UTF-8", "a: \xff", "rowseal.yaml: the file is not UTF-8"},
 	} {
 		_, err := config.Parse("rowseal.yaml", []byte(tc.content), env)
@@ -240,15 +270,65 @@ func TestMistakesAreToldWithLineAndRemedy(t *testing.T) {
 }
 
 func TestAllMistakesAreToldAtOnceInTheOrderOfTheFile(t *testing.T) {
-	_, err := config.Parse("rowseal.yaml", []byte(file(map[string]string{"binding": "rows", "modle": "x", "fields": "{a: {}}"})), env)
-	want := []string{"3 mistakes", "rowseal.yaml:4: ", "rowseal.yaml:5: ", "rowseal.yaml:8: "}
-	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != len(want) {
-		t.Fatal(err)
+	for content, want := range map[string][]string{
+		file(map[string]string{"binding": "rows", "modle": "x", "fields": "{a: {}}"}): {"3 mistakes", "rowseal.yaml:4: ", "rowseal.yaml:5: ", "rowseal.yaml:8: "},
+		"a: &x b\na: c\n<<: d\n": {"3 mistakes", "rowseal.yaml:1: ", "rowseal.yaml:2: ", "rowseal.yaml:3: "},
+	} {
+		_, err := config.Parse("rowseal.yaml", []byte(content), env)
+		lines := strings.Split(err.Error(), "\n")
+		if len(lines) != len(want) {
+			t.Fatal(err)
+		}
+		for i, w := range want {
+			if !strings.HasPrefix(lines[i], w) {
+				t.Errorf("line %d is %s", i, lines[i])
+			}
+		}
 	}
-	for i, w := range want {
-		if !strings.HasPrefix(lines[i], w) {
-			t.Errorf("line %d is %s", i, lines[i])
+}
+
+// TestTextIsWhatIsWritten puts values into a context, which reaches the KMS as it is.
+func TestTextIsWhatIsWritten(t *testing.T) {
+	const isBoolean, isFloat = "not true or false; if it is meant so, write it in quotes", "not a number with a point; if it is meant so, write it in quotes"
+	for written, want := range map[string]string{
+		"1": "1", `"1"`: "1", "'1'": "1", "+1": "+1", "-0": "-0", "007": "007", "08": "08", "0x10": "0x10", "0o17": "0o17", "0b1": "0b1", "1_000": "1_000",
+		"99999999999999999999": "99999999999999999999", "1e3": "1e3", "1:30": "1:30", "1.2.3": "1.2.3",
+		"yes": "yes", "No": "No", "on": "on", "y": "y", "<<": "<<", "=": "=", `"~"`: "~", `"true"`: "true", "'1.50'": "1.50",
+		"2026-01-02": "2026-01-02", "2026-01-02 15:04:05": "2026-01-02 15:04:05",
+		"a  b # c": "a  b", "a#b": "a#b", `"\x41\u00e9"`: "Aé", "'it''s'": "it's", `" a "`: " a ", `""`: "",
+	} {
+		keys := "{encrypted_kms_key: {versions: [{version: 1, key_id: a}], context: {n: " + written + "\n}}}"
+		if got := table(t, file(map[string]string{"keys": keys})).Schema.Keys[0].Context.Names["n"]; got != want {
+			t.Errorf("%s is read as %q, not %q", written, got, want)
+		}
+	}
+	for written, want := range map[string]string{
+		"true": isBoolean, "False": isBoolean, "1.50": isFloat, "1.": isFloat, "1.5e3": isFloat, ".inf": isFloat, ".nan": isFloat,
+		"~": "must be text, not nothing", "null": "must be text, not nothing", "": "must be text, not nothing",
+		"{}": "must be text, not a mapping", "[]": "must be text, not a list",
+	} {
+		keys := "{encrypted_kms_key: {versions: [{version: 1, key_id: a}], context: {n: " + written + "}}}"
+		_, err := config.Parse("rowseal.yaml", []byte(file(map[string]string{"keys": keys})), env)
+		if err == nil || !strings.HasPrefix(err.Error(), "rowseal.yaml:6: tables.users.keys.encrypted_kms_key.context.n: ") || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v\nwant %s", written, err, want)
+		}
+	}
+}
+
+func TestBlocksOfTextKeepTheirLines(t *testing.T) {
+	for written, want := range map[string]string{"|": "a\nb\n", "|-": "a\nb", ">": "a b\n", ">-": "a b"} {
+		keys := "\n      encrypted_kms_key:\n        versions: [{version: 1, key_id: a}]\n        context:\n          n: " + written + "\n            a\n            b"
+		if got := table(t, file(map[string]string{"keys": keys})).Schema.Keys[0].Context.Names["n"]; got != want {
+			t.Errorf("%s is read as %q, not %q", written, got, want)
+		}
+	}
+}
+
+func TestAFlagIsTrueInAnyCaseThatYAMLHas(t *testing.T) {
+	for written, want := range map[string]bool{"true": true, "True": true, "TRUE": true, "false": false, "FALSE": false} {
+		ix := `{b: {of: email_ciphertext, master_key: "${A_KEY}", slow: ` + written + "}}"
+		if got := table(t, file(map[string]string{"indexes": ix})).Schema.Indexes[0].Options.Slow; got != want {
+			t.Errorf("%s is read as %v", written, got)
 		}
 	}
 }
@@ -273,6 +353,121 @@ func TestNoErrorShowsASecret(t *testing.T) {
 	}
 	if tried < 80 {
 		t.Errorf("only %d values were tried", tried)
+	}
+}
+
+var (
+	nameInYAML  = regexp.MustCompile(`[\w-]+:(?: |\n)`)
+	valueInYAML = regexp.MustCompile(`: ([^\s{#][^,}\n#]*)`)
+	comments    = regexp.MustCompile(` +#.*`)
+)
+
+// TestNoErrorShowsAMisplacedKey puts a key itself in the place of each name and each value of the file that shows every option.
+func TestNoErrorShowsAMisplacedKey(t *testing.T) {
+	const inBase64 = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+	_, whole := documented(t)
+	text := comments.ReplaceAllString(string(whole), "")
+	var places [][]int
+	for _, at := range nameInYAML.FindAllStringIndex(text, -1) {
+		places = append(places, []int{at[0], at[0] + strings.Index(text[at[0]:], ":")})
+	}
+	for _, at := range valueInYAML.FindAllStringSubmatchIndex(text, -1) {
+		places = append(places, at[2:])
+	}
+	told := 0
+	for _, at := range places {
+		for _, key := range []string{hexKey, hexKey[:32], inBase64, `"` + hexKey + `"`, "${x" + hexKey + "}"} {
+			content := text[:at[0]] + key + text[at[1]:]
+			f, err := config.Parse("rowseal.yaml", []byte(content), env)
+			if err == nil {
+				_, opening := f.Tables[0].Open(t.Context(), opener(t, nil), f.Tables[0].All())
+				err = errors.Join(f.Tables[0].Check(opener(t, nil)), opening)
+			}
+			if err == nil {
+				continue
+			}
+			told++
+			if strings.Contains(err.Error(), hexKey[:32]) || strings.Contains(err.Error(), inBase64) {
+				t.Errorf("%q instead of %q: %v", key, text[at[0]:at[1]], err)
+			}
+		}
+	}
+	if len(places) < 200 || told < 600 {
+		t.Errorf("only %d places were tried, with %d errors", len(places), told)
+	}
+}
+
+func TestAMisplacedKeyIsToldWhereItBelongs(t *testing.T) {
+	const remedy = `this looks like a key itself; put it under master_keys as NAME: {key: "${LOCKBOX_MASTER_KEY}"}`
+	for _, tc := range []struct{ part, text, want string }{
+		{"fields", "{a: {key: " + hexKey + "}}", "fields.a.key: " + remedy + " and write key: NAME here"},
+		{"fields", "{a: {key: encrypted_kms_key, type: " + hexKey + "}}", "fields.a.type: " + remedy},
+		{"fields", "{a: {key: encrypted_kms_key, previous: [{master_key: " + hexKey + "}]}}", "previous[1].master_key: " + remedy + " and write master_key: NAME here"},
+		{"master_keys", "{" + hexKey + `: {key: "${A_KEY}"}}`, "tables.users.master_keys: " + remedy},
+		{"model", hexKey, "tables.users.model: " + remedy},
+		{"fields", "{a: {key: encrypted_kms_key}}\n    files: {a: {key: encrypted_kms_key, store: dir:x}}", "a is there twice"},
+		{"fields", "{q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=: {key: encrypted_kms_key}}\n" +
+			"    files: {q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=: {key: encrypted_kms_key, store: dir:x}}", "column or attachment … is there twice"},
+	} {
+		_, err := config.Parse("rowseal.yaml", []byte(file(map[string]string{tc.part: tc.text})), env)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), hexKey) {
+			t.Errorf("%s: %s\n%v\nwant %s", tc.part, tc.text, err, tc.want)
+		}
+	}
+}
+
+func TestExamineTellsWhatOneLookAtTheFileCannot(t *testing.T) {
+	content := `database: sqlite:${NO_DATABASE}
+storage: {local: "dir:${NO_STORAGE}"}
+tables:
+  users:
+    model: User
+    master_keys:
+      blind_index: {wrapped: "${NO_WRAPPED}", key_id: local/a}
+      m: {key: "${NO_LOCKBOX}"}
+    keys: {encrypted_kms_key: {versions: [{version: 1, key_id: alias/no-region}]}}
+    fields: {a: {key: encrypted_kms_key, type: strng}, b: {key: m}}
+  others:
+    model: Other
+    binding: column
+    keys: {encrypted_kms_key: {versions: [{version: 1, key_id: local/loose}]}}
+    fields: {a: {key: encrypted_kms_key}}
+`
+	name := filepath.Join(t.TempDir(), "rowseal.yaml")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := opener(t, &kmstest.Fake{IgnoreContext: true})
+	open := o.Key
+	o.Key = func(id string) (*kms.Key, error) {
+		if id == "alias/no-region" {
+			return nil, errors.New("there is no region")
+		}
+		return open(id)
+	}
+	missing := func(name string) (string, bool) { return "", false }
+	_, err := config.Examine(name, missing, o)
+	if err == nil {
+		t.Fatal("it is right")
+	}
+	lines := strings.Split(strings.ReplaceAll(err.Error(), name, "rowseal.yaml"), "\n")
+	want := []string{
+		"7 mistakes",
+		"rowseal.yaml:1: database: the environment variable NO_DATABASE is not set",
+		"rowseal.yaml:2: storage.local: the environment variable NO_STORAGE is not set",
+		"rowseal.yaml:7: tables.users.master_keys.blind_index.wrapped: the environment variable NO_WRAPPED is not set",
+		"rowseal.yaml:8: tables.users.master_keys.m.key: the environment variable NO_LOCKBOX is not set",
+		"rowseal.yaml:9: tables.users.keys.encrypted_kms_key.versions[1]: there is no region",
+		`rowseal.yaml:10: tables.users.fields.a.type: "strng" is unknown; did you mean string?`,
+		"rowseal.yaml:15: tables.others: ",
+	}
+	for i, line := range lines {
+		if i >= len(want) || !strings.HasPrefix(line, want[i]) {
+			t.Errorf("line %d is %s", i, line)
+		}
+	}
+	if len(lines) != len(want) {
+		t.Errorf("%d lines, not %d", len(lines), len(want))
 	}
 }
 
@@ -350,7 +545,7 @@ func TestAPartNeedsNoOtherKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found, err := index.Lookup("email_bidx", "ada@example.org"); err != nil || found[0] != sealed["email_bidx"] {
+	if found, err := index.Lookup(t.Context(), "email_bidx", "ada@example.org"); err != nil || found[0] != sealed["email_bidx"] {
 		t.Errorf("%v, %v", found, err)
 	}
 	if fake.Requests() != requests {
@@ -471,7 +666,7 @@ func lookup(ctx context.Context, t *config.Table, o config.Opener) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	found, err := index.Lookup("b", "x")
+	found, err := index.Lookup(ctx, "b", "x")
 	if err != nil {
 		return nil, err
 	}

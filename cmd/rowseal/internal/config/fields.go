@@ -88,16 +88,20 @@ func (t *Table) masterName(s section, key string) string {
 	if n.kind == text && slices.Contains(t.Schema.MasterKeys, n.text) {
 		return n.text
 	}
+	if hexRun.MatchString(n.text) {
+		s.fault(n, "%s and write %s: NAME here", misplaced, key)
+		return ""
+	}
 	s.fault(n, "must be the name of one of master_keys%s", amongMasters(t.Schema.MasterKeys))
 	return ""
 }
 
-func amongMasters(known []string) string {
+func amongMasters(known []string) prose {
 	known = slices.DeleteFunc(slices.Clone(known), func(name string) bool { return strings.HasPrefix(name, ownName) })
 	if len(known) == 0 {
 		return ", which the table has not"
 	}
-	return ": " + strings.Join(known, ", ")
+	return ": " + listed(known)
 }
 
 func (t *Table) readAttrEncrypted(s section, f *rowseal.Field) {

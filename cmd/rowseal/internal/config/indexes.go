@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,18 +38,25 @@ func (t *Table) readIndex(r *reader, column string, n *node) {
 			MasterKey: t.indexMaster(p, column+", previous "+strconv.Itoa(i+1)), KeyTable: p.name("key_table"), KeyColumn: p.name("key_column"),
 		})
 	}
-	if err := checkIndexOptions(ix.Options); err != "" && len(r.faults) == before {
-		r.fault(n, "%s", err)
+	if err := checkIndexOptions(ix.Options); err != nil && len(r.faults) == before {
+		r.fault(n, "%s", prose(Wording(err)))
 	}
 	t.Schema.Indexes = append(t.Schema.Indexes, ix)
 }
 
-// checkIndexOptions tries the options under a key that is nobody's.
-func checkIndexOptions(o blindindex.Options) string {
-	if _, err := blindindex.New(make([]byte, blindindex.KeySize), &o); err != nil {
-		return Wording(err)
+// checkIndexOptions tries the options under a key that is nobody's. What FIPS 140-3 refuses is right elsewhere.
+func checkIndexOptions(o blindindex.Options) error {
+	_, err := blindindex.New(make([]byte, blindindex.KeySize), &o)
+	if errors.Is(err, blindindex.ErrNotFIPS) {
+		return nil
 	}
-	return ""
+	return err
+}
+
+// notFIPS tells that an index cannot be computed, because the program runs under GODEBUG=fips140=only.
+func notFIPS(ix rowseal.Index) bool {
+	_, err := blindindex.New(make([]byte, blindindex.KeySize), &ix.Options)
+	return errors.Is(err, blindindex.ErrNotFIPS)
 }
 
 func (t *Table) readOf(s section) []string {
@@ -119,4 +127,9 @@ func (t *Table) indexMaster(s section, column string) string {
 	t.Masters[name] = m
 	t.Schema.MasterKeys = append(t.Schema.MasterKeys, name)
 	return name
+}
+
+func (t *Table) refusedByFIPS(column string) bool {
+	ix, err := t.Index(column)
+	return err == nil && notFIPS(ix)
 }

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -156,7 +158,8 @@ func (t *Table) readMaster(r *reader, name string, n *node) {
 }
 
 func (m *Master) readWrapped(s section) {
-	m.wrapped, m.KeyID, m.context = s.text("wrapped"), s.text("key_id"), s.texts("context")
+	m.wrapped = m.late(s.reader, s.values["wrapped"], func(string) prose { return "" })
+	m.KeyID, m.context = s.text("key_id"), s.texts("context")
 	for name, value := range m.context {
 		if strings.ContainsAny(value, "{}") {
 			s.fault(s.values["context"], "%s must be a literal: a master key belongs to no row", name)
@@ -172,19 +175,30 @@ func (m *Master) readWrapped(s section) {
 	m.ring = []Version{{Number: number, KeyID: m.KeyID, line: m.line, path: m.path}}
 }
 
-// readHex reads a key without ever repeating it. What is wrong with an environment variable is kept until somebody needs
-// the key: who opens one column need not have the keys of others.
-func (m *Master) readHex(r *reader, n *node, unfit string) {
+// readHex reads a key without ever repeating it.
+func (m *Master) readHex(r *reader, n *node, unfit prose) {
+	m.Literal = !strings.Contains(n.text, "${")
+	m.key = keep(m.late(r, n, func(digits string) prose {
+		if _, err := rowseal.ParseMasterKey(digits); err == nil {
+			return ""
+		}
+		return unfit + prose(fmt.Sprintf("; it has %d characters", utf8.RuneCountInString(digits)))
+	}))
+}
+
+// late reads a text. What is wrong with an environment variable is kept until somebody needs the key: who opens one column
+// need not have the keys of others.
+func (m *Master) late(r *reader, n *node, unfit func(string) prose) string {
 	own := &reader{getenv: r.getenv}
-	digits := own.expand(n)
-	if _, err := rowseal.ParseMasterKey(digits); err != nil && len(own.faults) == 0 {
-		own.fault(n, "%s", unfit)
+	value, ok := own.expand(n)
+	if wrong := unfit(value); ok && wrong != "" {
+		own.fault(n, "%s", wrong)
 	}
-	m.key, m.Literal = keep(digits), !strings.Contains(n.text, "${")
 	switch {
-	case m.Literal:
+	case r.every, !strings.Contains(n.text, "${"):
 		r.faults = append(r.faults, own.faults...)
 	case len(own.faults) > 0:
 		m.missing = &own.faults[0]
 	}
+	return value
 }

@@ -21,6 +21,9 @@ func (t *Table) Notes() []string {
 		case blindindex.HMACSHA256, blindindex.PBKDF2SHA256:
 			notes = append(notes, fmt.Sprintf("%s: whoever has the index's key guesses values fast, because %s takes little work", ix.Column, ix.Options.Algorithm))
 		}
+		if notFIPS(ix) {
+			notes = append(notes, fmt.Sprintf("%s: FIPS 140-3 does not approve its algorithm, so that no row is found by it under GODEBUG=fips140=only", ix.Column))
+		}
 	}
 	if t.Writers == "rails" {
 		notes = append(notes, "writers: rails also writes, without comparing the key column, so that a rekey could lose what it writes")

@@ -56,16 +56,9 @@ func (t *Table) Open(ctx context.Context, o Opener, p Part) (*rowseal.Table, err
 
 // Check finds what is wrong with the table as a whole, without any request.
 func (t *Table) Check(o Opener) error {
-	var missing []error
-	for _, name := range t.Schema.MasterKeys {
-		if f := t.Masters[name].missing; f != nil {
-			missing = append(missing, &Error{t.file.Name, []fault{*f}})
-		}
-	}
-	if missing != nil {
-		return errors.Join(missing...)
-	}
-	_, err := t.open(o, t.part(t.All()), func(m Master) (*rowseal.MasterKey, error) {
+	whole := t.All()
+	whole.Indexes = slices.DeleteFunc(whole.Indexes, t.refusedByFIPS)
+	_, err := t.open(o, t.part(whole), func(m Master) (*rowseal.MasterKey, error) {
 		if _, err := t.ring(o, m.ring); err != nil {
 			return nil, err
 		}
@@ -74,6 +67,37 @@ func (t *Table) Check(o Opener) error {
 		return rowseal.NewMasterKey(nobodys)
 	})
 	return err
+}
+
+// examine finds what Check does, and more than the first mistake.
+func (t *Table) examine(o Opener) (all []fault) {
+	var versions []Version
+	for _, k := range t.Schema.Keys {
+		versions = append(versions, t.Versions[k.Name]...)
+	}
+	for _, name := range t.Schema.MasterKeys {
+		versions = append(versions, t.Masters[name].ring...)
+	}
+	for _, v := range versions {
+		if v.KeyID == "" {
+			continue // told already
+		}
+		if _, err := o.Key(v.KeyID); err != nil {
+			all = append(all, t.file.at(v.line, v.path, err).fault)
+		}
+	}
+	if t.wrong || all != nil {
+		return all
+	}
+	err := t.Check(o)
+	var wrong *placed
+	switch {
+	case errors.As(err, &wrong):
+		return []fault{wrong.fault}
+	case err != nil:
+		return []fault{{t.line, err.Error()}}
+	}
+	return nil
 }
 
 func (t *Table) open(o Opener, s rowseal.Schema, unwrap func(Master) (*rowseal.MasterKey, error)) (*rowseal.Table, error) {
@@ -139,11 +163,8 @@ func (t *Table) ring(o Opener, versions []Version) (*rowseal.Keyring, error) {
 	return ring, nil
 }
 
-// Storage is what the file says of Active Storage.
+// Storage is what the file says of Active Storage, which it does if a table has attachments.
 func (f *File) Storage() (*activestorage.Storage, error) {
-	if len(f.Services) == 0 {
-		return nil, fmt.Errorf("%s: the table has attachments; say under storage where they are, as in storage: {local: dir:storage}", f.Name)
-	}
 	services := map[string]store.Store{}
 	for name, path := range f.Services {
 		services[name] = store.Dir{Path: path}
@@ -192,17 +213,18 @@ func keepIf[T any](all []T, keep func(T) bool) []T {
 }
 
 // at names the place in the file at which something is wrong.
-func (f *File) at(line int, path string, err error) error {
-	return &placed{fmt.Sprintf("%s:%d: %s: %s", f.Name, line, path, Wording(err)), err}
+func (f *File) at(line int, path string, err error) *placed {
+	return &placed{f.Name, fault{line, path + ": " + Wording(err)}, err}
 }
 
 // placed is an error in the words of the file.
 type placed struct {
-	text string
-	err  error
+	file  string
+	fault fault
+	err   error
 }
 
-func (p *placed) Error() string { return p.text }
+func (p *placed) Error() string { return (&Error{p.file, []fault{p.fault}}).Error() }
 func (p *placed) Unwrap() error { return p.err }
 
 // inYAML says in the words of the file what package rowseal says in Go's.
@@ -218,6 +240,7 @@ var inYAML = []struct {
 	{regexp.MustCompile(`\bBindColumn\b`), "binding: column"},
 	{regexp.MustCompile(`\bKeyTable and KeyAttribute\b`), "key_table and key_attribute"},
 	{regexp.MustCompile(`\bOptions\.`), ""},
+	{hexRun, "…"},
 }
 
 // Wording is an error of package rowseal in the words of the file.

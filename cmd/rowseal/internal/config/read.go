@@ -11,6 +11,7 @@ import (
 // reader reads nodes and notes what is wrong with them, all of it, so that one look at the file mends it.
 type reader struct {
 	getenv func(string) (string, bool)
+	every  bool // every master key must be there, and not only those that somebody uses
 	faults []fault
 }
 
@@ -19,6 +20,11 @@ func (r *reader) fault(n *node, format string, args ...any) {
 }
 
 func (r *reader) faultAt(line int, path, format string, args ...any) {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = shown(text)
+		}
+	}
 	message := fmt.Sprintf(format, args...)
 	if path != "" {
 		message = path + ": " + message
@@ -69,25 +75,28 @@ func (s section) text(key string) string {
 	if n == nil {
 		return ""
 	}
-	return s.expand(n)
+	value, _ := s.expand(n)
+	return value
 }
 
-func (r *reader) expand(n *node) string {
+// expand returns "" and false if it noted a fault.
+func (r *reader) expand(n *node) (value string, ok bool) {
 	if !r.isText(n) {
-		return ""
+		return "", false
 	}
+	before := len(r.faults)
 	var b strings.Builder
 	rest := n.text
 	for {
-		before, after, found := strings.Cut(rest, "${")
-		b.WriteString(before)
+		text, after, found := strings.Cut(rest, "${")
+		b.WriteString(text)
 		if !found {
-			return b.String()
+			break
 		}
 		name, behind, closed := strings.Cut(after, "}")
 		if !closed || !isVariable(name) {
 			r.fault(n, "${ must be followed by the name of an environment variable and }")
-			return ""
+			return "", false
 		}
 		value, set := r.getenv(name)
 		switch {
@@ -99,6 +108,10 @@ func (r *reader) expand(n *node) string {
 		b.WriteString(value)
 		rest = behind
 	}
+	if len(r.faults) > before {
+		return "", false
+	}
+	return b.String(), true
 }
 
 func isVariable(name string) bool {
@@ -120,7 +133,7 @@ func (r *reader) isText(n *node) bool {
 	return false
 }
 
-func inQuotes(k kind) string {
+func inQuotes(k kind) prose {
 	if k == boolean || k == float {
 		return "; if it is meant so, write it in quotes"
 	}
@@ -141,7 +154,10 @@ func (r *reader) plain(n *node) string {
 	case !r.isText(n):
 		return ""
 	case strings.Contains(n.text, "${"):
-		r.fault(n, "${…} is not replaced here; it is in database, key_id, context, store, associated_data and the keys themselves")
+		r.fault(n, "${…} is not replaced here; it is in database, storage, store, key_id, context, associated_data, and in master_keys")
+		return ""
+	case hexRun.MatchString(n.text):
+		r.fault(n, "%s", misplaced)
 		return ""
 	case n.text == "":
 		r.fault(n, "is empty; leave it out, or give a value")
@@ -228,6 +244,10 @@ func (s section) each(key string, read func(name string, n *node)) {
 		return
 	}
 	for _, p := range n.pairs {
+		if hexRun.MatchString(p.name) {
+			s.faultAt(p.line, n.path, "%s", misplaced)
+			continue
+		}
 		read(p.name, p.value)
 	}
 }
@@ -252,12 +272,12 @@ func (s section) texts(key string) map[string]string {
 		return nil
 	}
 	all := map[string]string{}
-	s.each(key, func(name string, n *node) { all[name] = s.expand(n) })
+	s.each(key, func(name string, n *node) { all[name], _ = s.expand(n) })
 	return all
 }
 
 // meant suggests the known word that is nearest to what was written.
-func meant(written string, known []string) string {
+func meant(written string, known []string) prose {
 	best, least := "", 3
 	for _, word := range known {
 		d := distance(strings.ToLower(written), word)
@@ -271,15 +291,23 @@ func meant(written string, known []string) string {
 	if best == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s?", best)
+	return prose(fmt.Sprintf("; did you mean %s?", shown(best)))
 }
 
 // instead says what could be written instead: the word that was meant or, if none is like it, all that are there.
-func instead(written string, known []string) string {
+func instead(written string, known []string) prose {
 	if found := meant(written, known); found != "" || len(known) == 0 {
 		return found
 	}
-	return "; there are " + strings.Join(known, ", ")
+	return "; there are " + listed(known)
+}
+
+func listed(names []string) prose {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = shown(name)
+	}
+	return prose(strings.Join(all, ", "))
 }
 
 // distance is the number of letters to insert, delete or replace (Levenshtein's), with two neighbours exchanged as one.
@@ -311,6 +339,6 @@ func distance(a, b string) int {
 }
 
 // Meant is for other places where a name is looked for among those that are there.
-func Meant(written string, known []string) string { return meant(written, known) }
+func Meant(written string, known []string) string { return string(meant(written, known)) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -25,6 +25,7 @@ type Table struct {
 	file  *File
 	lines map[string]int // of columns, for faults that package rowseal finds
 	line  int
+	wrong bool // a mistake has been told
 }
 
 func (f *File) readTable(r *reader, name string, n *node) *Table {
@@ -56,6 +57,7 @@ func (f *File) readTable(r *reader, name string, n *node) *Table {
 	if n.kind == mapping && len(r.faults) == before {
 		t.validate(r, n)
 	}
+	t.wrong = len(r.faults) > before
 	return t
 }
 
@@ -67,7 +69,7 @@ func (t *Table) validate(r *reader, n *node) {
 	}
 	if err := t.Schema.Validate(); err != nil {
 		text := Wording(err)
-		r.faultAt(t.lineOf(text), n.path, "%s", text)
+		r.faultAt(t.lineOf(text), n.path, "%s", prose(longWord.ReplaceAllString(text, "…")))
 	}
 }
 
@@ -83,6 +85,10 @@ func (t *Table) lineOf(message string) int {
 
 // keyOf reads the key option of something sealed: the column of a data key, or the name of a master key.
 func (t *Table) keyOf(s section) string {
+	if n := s.values["key"]; n != nil && (hexRun.MatchString(n.text) || strings.Contains(n.text, "${")) {
+		s.fault(n, "%s and write key: NAME here", misplaced)
+		return ""
+	}
 	named := s.name("key")
 	var known []string
 	for _, k := range t.Schema.Keys {
@@ -103,11 +109,11 @@ func (t *Table) keyOf(s section) string {
 	return ""
 }
 
-func among(known []string) string {
+func among(known []string) prose {
 	if len(known) == 0 {
 		return "; the table has none under keys"
 	}
-	return "; there are " + strings.Join(known, ", ")
+	return "; there are " + listed(known)
 }
 
 // Kind is what a column is to the configuration.
@@ -224,7 +230,7 @@ func (t *Table) KeyNamed(named string) (string, error) {
 	if found == "" {
 		found = instead(named, known)
 	}
-	return "", fmt.Errorf("table %s has no key %q%s", t.Schema.Table, named, found)
+	return "", fmt.Errorf("table %s has no key %q%s", t.Schema.Table, shown(named), found)
 }
 
 // Index finds an index by its column.
@@ -239,7 +245,7 @@ func (t *Table) Index(column string) (rowseal.Index, error) {
 	if known == nil {
 		return rowseal.Index{}, fmt.Errorf("table %s has no index", t.Schema.Table)
 	}
-	return rowseal.Index{}, fmt.Errorf("table %s has no index %q%s", t.Schema.Table, column, instead(column, known))
+	return rowseal.Index{}, fmt.Errorf("table %s has no index %q%s", t.Schema.Table, shown(column), instead(column, known))
 }
 
 // Field finds a field by its column; the zero Field is none.
@@ -264,5 +270,5 @@ func (t *Table) NoFile(named string) error {
 	for _, f := range t.Schema.Fields {
 		known = append(known, f.Column)
 	}
-	return fmt.Errorf("table %s has nothing sealed that is called %q%s", t.Schema.Table, named, instead(named, known))
+	return fmt.Errorf("table %s has nothing sealed that is called %q%s", t.Schema.Table, shown(named), instead(named, known))
 }

@@ -2,24 +2,23 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
-// node is a value of the file with its place. The parser's own tree ends in this file, and so do its errors, which quote
-// the lines around them, secrets included.
+// node is a value of the file with its place. The parser's own tree ends in this file, and so do its errors.
 type node struct {
 	line  int
 	path  string // tables.users.keys
 	kind  kind
-	text  string  // of a scalar, as written
+	text  string  // of a scalar, as written; of a boolean, true or false
 	pairs []pair  // of a mapping, in their order
 	items []*node // of a sequence
 }
@@ -46,175 +45,172 @@ func (k kind) String() string {
 	return [...]string{"nothing", "text", "an integer", "true or false", "a number with a point", "a mapping", "a list"}[k]
 }
 
-// What a configuration never needs, and what the parser takes long for.
+// What a configuration never needs. A path is as long as its node is deep.
 const (
-	maxSize     = 256 << 10 // bytes
-	maxLine     = 4 << 10   // bytes
-	maxBrackets = 5000
-	maxDepth    = 16
+	maxSize  = 256 << 10 // bytes
+	maxDepth = 16
 )
 
-// fault is an error with its line.
+// fault is a mistake with its line.
 type fault struct {
 	line int // 0: of the whole file
 	text string
 }
 
-func faultf(line int, format string, args ...any) fault {
-	return fault{line, fmt.Sprintf(format, args...)}
+// parse reads YAML of one document, without anchors, aliases and tags: what a file says is what stands there. A tag that is
+// ! alone passes, since the parser does not tell of it; it changes no text.
+func (r *reader) parse(content []byte) *node {
+	root, wrong := document(content)
+	if wrong != nil {
+		r.faults = append(r.faults, *wrong)
+		return nil
+	}
+	return r.convert(root, "", 0)
 }
 
-func (f fault) Error() string { return f.text }
-
-// parse reads YAML of one document, without anchors, aliases and tags: what a file says is what stands there.
-func parse(content []byte) (n *node, err error) {
-	if err := checkSize(content); err != nil {
-		return nil, err
+func document(content []byte) (*yaml.Node, *fault) {
+	switch {
+	case len(content) > maxSize:
+		return nil, &fault{0, fmt.Sprintf("the file has more than %d bytes", maxSize)}
+	case !utf8.Valid(content):
+		return nil, &fault{0, "the file is not UTF-8"}
 	}
-	defer func() {
-		if recover() != nil { // of the parser, on input that is not YAML
-			n, err = nil, faultf(0, "this is not YAML")
-		}
-	}()
-	file, err := parser.ParseBytes(content, 0)
-	if err != nil {
-		return nil, syntaxFault(err)
+	var first, second yaml.Node
+	given := &source{content: content}
+	decoder := yaml.NewDecoder(given)
+	switch err := decoder.Decode(&first); {
+	case err == io.EOF:
+		return nil, &fault{0, "the file is empty"}
+	case err != nil:
+		return nil, given.fault(err)
 	}
-	var body ast.Node
-	for _, doc := range file.Docs {
-		if doc.Body == nil {
-			continue
-		}
-		if body != nil {
-			return nil, faultf(lineOf(doc.Body), "a second document begins here, and the file has one")
-		}
-		body = doc.Body
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return nil, &fault{second.Line, "a second document begins here, and the file has one"}
+	case err != io.EOF:
+		return nil, given.fault(err)
 	}
-	if body == nil {
-		return nil, faultf(0, "the file is empty")
-	}
-	return convert(body, "", 0)
+	return first.Content[0], nil
 }
 
-func checkSize(content []byte) error {
-	if len(content) > maxSize {
-		return faultf(0, "the file has more than %d bytes", maxSize)
+// source gives the parser one line after the other, and so knows how far it came.
+type source struct {
+	content []byte
+	given   int // bytes
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	rest := s.content[s.given:]
+	if len(rest) == 0 {
+		return 0, io.EOF
 	}
-	if !utf8.Valid(content) {
-		return faultf(0, "the file is not UTF-8")
+	if end := bytes.IndexByte(rest, '\n'); end >= 0 {
+		rest = rest[:end+1]
 	}
-	line, brackets := 0, 0
-	for one := range bytes.Lines(content) {
-		line++
-		brackets += bytes.Count(one, []byte("[")) + bytes.Count(one, []byte("{"))
+	n := copy(p, rest)
+	s.given += n
+	return n, nil
+}
+
+func (s *source) line(offset int) int {
+	return 1 + bytes.Count(s.content[:max(offset, 0)], []byte("\n"))
+}
+
+func (s *source) text(line int) string {
+	return string(bytes.Split(s.content, []byte("\n"))[line-1])
+}
+
+const refused = "anchors, aliases and tags are not read here; write the value out, or in quotes if it begins with &, * or !"
+
+var (
+	lineOfError  = regexp.MustCompile(`^line (\d+): `)
+	bareVariable = regexp.MustCompile(`[:,\[{]\s*\$\{`)
+	unknownAlias = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
+
+// fault keeps the parser's message, which repeats nothing of the file but the name of an alias: perhaps a secret that lacks
+// its quotes. The line is the last that the parser was given, or one that it tells and that is nearer to the mistake.
+func (s *source) fault(err error) *fault {
+	line, message := s.line(s.given-1), strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := unknownAlias.FindStringSubmatch(message); m != nil {
+		return &fault{s.line(bytes.LastIndex(s.content[:s.given], []byte("*"+m[1]))), refused}
+	}
+	if m := lineOfError.FindStringSubmatch(message); m != nil {
+		told, _ := strconv.Atoi(m[1])
+		message = message[len(m[0]):]
 		switch {
-		case len(one) > maxLine:
-			return faultf(line, "the line has more than %d bytes", maxLine)
-		case brackets > maxBrackets:
-			return faultf(line, "the file has more than %d brackets", maxBrackets)
+		case strings.HasPrefix(message, "did not find expected ','"), message == "found undefined tag handle":
+			line = min(line, told+1) // it is counted from 0, and is where the bracket opens
+		case strings.HasPrefix(message, "did not find expected"): // it is where the mapping or list around it begins
+		default:
+			line = min(line, told)
 		}
 	}
-	return nil
+	if strings.HasPrefix(message, "did not find expected ','") && bareVariable.MatchString(s.text(line)) {
+		message += "; put ${NAME} in quotes"
+	}
+	return &fault{line, "this is not YAML: " + message}
 }
 
-// syntaxFault keeps the parser's message and line, and leaves out the lines that it quotes.
-func syntaxFault(err error) error {
-	var syntax yaml.Error
-	if !errors.As(err, &syntax) {
-		return faultf(0, "this is not YAML")
-	}
-	line := 0
-	if at := syntax.GetToken(); at != nil && at.Position != nil {
-		line = at.Position.Line
-	}
-	message := syntax.GetMessage()
-	if before, _, cut := strings.Cut(message, " already defined at ["); cut {
-		return faultf(line, "%s is there twice", strings.TrimPrefix(before, "mapping "))
-	}
-	return faultf(line, "this is not YAML: %s", message)
-}
-
-func lineOf(n ast.Node) int {
-	if at := n.GetToken(); at != nil && at.Position != nil {
-		return at.Position.Line
-	}
-	return 0
-}
-
-func convert(n ast.Node, path string, depth int) (*node, error) {
-	own := &node{line: lineOf(n), path: path}
-	if depth > maxDepth {
-		return nil, faultf(own.line, "%s is nested too deep", path)
-	}
-	switch n := n.(type) {
-	case *ast.NullNode:
-	case *ast.StringNode:
-		own.kind, own.text = text, n.Value
-	case *ast.LiteralNode:
-		own.kind, own.text = text, n.Value.Value
-	case *ast.IntegerNode:
-		own.kind, own.text = integer, scalarText(n.Token)
-	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		own.kind = float
-	case *ast.BoolNode:
-		own.kind, own.text = boolean, fmt.Sprint(n.Value)
-	case *ast.MappingNode:
+func (r *reader) convert(n *yaml.Node, path string, depth int) *node {
+	own := &node{line: n.Line, path: path}
+	switch {
+	case depth > maxDepth:
+		r.fault(own, "is nested too deep")
+	case n.Kind == yaml.AliasNode, n.Anchor != "", n.Style&yaml.TaggedStyle != 0:
+		r.fault(own, refused)
+	case n.Kind == yaml.MappingNode:
 		own.kind = mapping
-		return own, own.addPairs(n.Values, depth)
-	case *ast.MappingValueNode:
-		own.kind = mapping
-		return own, own.addPairs([]*ast.MappingValueNode{n}, depth)
-	case *ast.SequenceNode:
+		r.addPairs(own, n.Content, depth)
+	case n.Kind == yaml.SequenceNode:
 		own.kind = sequence
-		for i, value := range n.Values {
-			item, err := convert(value, fmt.Sprintf("%s[%d]", path, i+1), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			own.items = append(own.items, item)
+		for i, item := range n.Content {
+			own.items = append(own.items, r.convert(item, fmt.Sprintf("%s[%d]", path, i+1), depth+1))
 		}
 	default:
-		return nil, faultf(own.line, "anchors, aliases and tags are not read here; write the value out, or in quotes if it begins with &, * or !")
+		own.kind, own.text = kindOf(n), n.Value
+		if own.kind == boolean {
+			own.text = strings.ToLower(n.Value)
+		}
 	}
-	return own, nil
+	return own
 }
 
-func scalarText(t *token.Token) string {
-	if t == nil {
-		return ""
+// kindOf leaves as text what is a number or a date to some readers of YAML only: 1e3, 2026-01-02, yes, an integer beyond
+// 64 bits, or a key of 64 digits.
+func kindOf(n *yaml.Node) kind {
+	switch {
+	case n.Tag == "!!null":
+		return null
+	case n.Tag == "!!bool":
+		return boolean
+	case n.Tag == "!!int":
+		return integer
+	case n.Tag == "!!float" && strings.Contains(n.Value, "."):
+		return float
 	}
-	return t.Value
+	return text
 }
 
-func (n *node) addPairs(values []*ast.MappingValueNode, depth int) error {
-	for _, v := range values {
-		var name string
-		line := lineOf(v.Key)
-		switch key := v.Key.(type) {
-		case *ast.StringNode:
-			name = key.Value
-		case *ast.IntegerNode, *ast.BoolNode, *ast.NullNode:
-			name = scalarText(key.GetToken())
-		default:
-			return faultf(line, "a key of a mapping must be plain text")
+func (r *reader) addPairs(own *node, content []*yaml.Node, depth int) {
+	seen := map[string]bool{}
+	for both := range slices.Chunk(content, 2) {
+		key, name := r.convert(both[0], own.path, depth+1), both[0].Value
+		switch {
+		case key.kind >= float || both[0].Tag == "!!merge":
+			r.fault(key, "a key of a mapping must be plain text")
+			continue
+		case seen[name]:
+			r.fault(key, "key %q is there twice", name)
 		}
-		for _, other := range n.pairs {
-			if other.name == name {
-				return faultf(line, "key %q is there twice", name)
-			}
-		}
-		value, err := convert(v.Value, join(n.path, name), depth+1)
-		if err != nil {
-			return err
-		}
-		n.pairs = append(n.pairs, pair{name, line, value})
+		seen[name] = true
+		own.pairs = append(own.pairs, pair{name, key.line, r.convert(both[1], join(own.path, name), depth+1)})
 	}
-	return nil
 }
 
 func join(path, name string) string {
 	if path == "" {
-		return name
+		return shown(name)
 	}
-	return path + "." + name
+	return path + "." + shown(name)
 }

@@ -121,7 +121,7 @@ func (f *File) read(r *reader, root *node) {
 	if len(f.Services) == 0 {
 		for _, t := range f.Tables {
 			if len(t.Schema.Attachments) > 0 {
-				r.faultAt(t.lines[t.Schema.Attachments[0].Name], "tables."+shown(t.Schema.Table)+".attachments",
+				r.faultAt(t.lines[t.Schema.Attachments[0].Name], join("tables", t.Schema.Table)+".attachments",
 					"say at the top of the file where they are, as in storage: {local: dir:storage}")
 			}
 		}

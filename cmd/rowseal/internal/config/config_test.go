@@ -397,6 +397,15 @@ func TestNoErrorShowsAMisplacedKey(t *testing.T) {
 	}
 }
 
+func TestTheCheckShowsNoMisplacedKey(t *testing.T) {
+	const inBase64 = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+	content := strings.ReplaceAll(file(map[string]string{"fields": "{" + inBase64 + ": {key: encrypted_kms_key}}"}), "  users:", "  "+inBase64+":")
+	err := table(t, content).Check(opener(t, &kmstest.Fake{IgnoreContext: true}))
+	if err == nil || !strings.HasPrefix(err.Error(), "rowseal.yaml:5: tables.…: ") || strings.Contains(err.Error(), inBase64) {
+		t.Error(err)
+	}
+}
+
 func TestAMisplacedKeyIsToldWhereItBelongs(t *testing.T) {
 	const remedy = `this looks like a key itself; put it under master_keys as NAME: {key: "${LOCKBOX_MASTER_KEY}"}`
 	for _, tc := range []struct{ part, text, want string }{

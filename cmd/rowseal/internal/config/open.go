@@ -128,7 +128,7 @@ func (t *Table) open(o Opener, s rowseal.Schema, unwrap func(Master) (*rowseal.M
 	}
 	table, err := rowseal.NewTable(s, nil, opts)
 	if err != nil {
-		return nil, t.file.at(t.lineOf(err.Error()), "tables."+s.Table, err)
+		return nil, &placed{t.file.Name, fault{t.lineOf(err.Error()), join("tables", s.Table) + ": " + inSchema(err)}, err}
 	}
 	return table, nil
 }
@@ -251,6 +251,9 @@ func Wording(err error) string {
 	}
 	return text
 }
+
+// inSchema is the wording of an error that names columns, any of which may be a key that stands in the wrong place.
+func inSchema(err error) string { return longWord.ReplaceAllString(Wording(err), "…") }
 
 // hashCodec reads and writes the hashes of Rails.
 type hashCodec struct{}

@@ -68,8 +68,7 @@ func (t *Table) validate(r *reader, n *node) {
 		return
 	}
 	if err := t.Schema.Validate(); err != nil {
-		text := Wording(err)
-		r.faultAt(t.lineOf(text), n.path, "%s", prose(longWord.ReplaceAllString(text, "…")))
+		r.faultAt(t.lineOf(Wording(err)), n.path, "%s", prose(inSchema(err)))
 	}
 }
 

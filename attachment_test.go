@@ -244,6 +244,33 @@ func TestAnAttachmentAboveTheLimitIsNotSealed(t *testing.T) {
 	}
 }
 
+func TestABoxOpensReadersWithinTheLimit(t *testing.T) {
+	patients := newModel[patient](t, "patients", ringOf(t, &kmstest.Fake{}), &rowseal.Options{FileLimit: 10})
+	box := boxOf(t, patients, admitted(t, patients, 1), "license")
+	sealed := sealFile(t, box, "1234567890")
+	if got, err := box.OpenReader(bytes.NewReader(sealed)); string(got) != "1234567890" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	broken := errors.New("reset")
+	for what, test := range map[string]struct {
+		open func() ([]byte, error)
+		want error
+	}{
+		"too large":       {func() ([]byte, error) { return box.OpenReader(strings.NewReader(strings.Repeat("x", 1000))) }, lockbox.ErrTooLarge},
+		"cut":             {func() ([]byte, error) { return box.OpenReader(bytes.NewReader(sealed[:20])) }, rowseal.ErrDecryptionFailed},
+		"a broken reader": {func() ([]byte, error) { return box.OpenReader(&failing{bytes.NewReader(sealed), broken}) }, broken},
+		"no reader":       {func() ([]byte, error) { return box.OpenReader(nil) }, kms.ErrInvalidRequest},
+		"nothing to seal": {func() ([]byte, error) { return box.Seal(nil) }, kms.ErrInvalidRequest},
+	} {
+		got, err := test.open()
+		wantErr(t, what, err, test.want)
+		wantPlace(t, err, "patients", "1", "license", 1)
+		if got != nil {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+}
+
 func TestAnAttachmentHasItsOwnAlgorithmPaddingAndAssociatedData(t *testing.T) {
 	fake := &kmstest.Fake{}
 	keys := watch(fake)

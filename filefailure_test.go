@@ -283,6 +283,30 @@ func TestOneRowTwiceInACallRefersToAnObjectThatIsThere(t *testing.T) {
 	wantLetter(t, l, "ada")
 }
 
+// Who can write to the database must not be able to have another row's object deleted by the next one who replaces a file.
+func TestAReferenceThatSomebodyPutIntoTheColumnTakesNoObjectOfAnotherRow(t *testing.T) {
+	for what, change := range map[string]func(*testing.T, *rowseal.Model[letter], *letter){
+		"Set":     func(_ *testing.T, _ *rowseal.Model[letter], l *letter) { setFile(&l.Scan, "new scan", "new.pdf") },
+		"SetNull": func(_ *testing.T, _ *rowseal.Model[letter], l *letter) { l.Scan.SetNull() },
+		"Clear":   func(_ *testing.T, letters *rowseal.Model[letter], l *letter) { letters.Clear(l) },
+		"Open and Set": func(t *testing.T, letters *rowseal.Model[letter], l *letter) {
+			must(t, letters.Open(t.Context(), l))
+			setFile(&l.Scan, "new scan", "new.pdf")
+		},
+	} {
+		letters := lettersOf(t, &kmstest.Fake{BatchSize: 10}, &objects{})
+		victim, adas := sentLetter(t, letters, 1, "ada")
+		_, eves := sentLetter(t, letters, 2, "eve")
+		for from, f := range victim.files() {
+			l := load[letter](t, 2, eves.with("Scan", adas[from]))
+			change(t, letters, l)
+			must(t, letters.Seal(t.Context(), l))
+			must(t, letters.Committed(t.Context(), l))
+			wantContent(t, what+", "+from, *f, strings.ToLower(from)+" of ada")
+		}
+	}
+}
+
 // A Model that sees one key settles the files under that key only.
 func TestCommittedSettlesOnlyTheKeysThatAreSeen(t *testing.T) {
 	files := &objects{}

@@ -79,7 +79,7 @@ func TestAServiceThatOnlySealsLooksUpWritesAndSettles(t *testing.T) {
 	q = load[inquiry](t, 1, row)
 	sealer.Clear(q)
 	set(q, "eve@example.org")
-	row = save(t, q)
+	save(t, q)
 	must(t, sealer.Committed(t.Context(), q))
 	wantObjects(t, "after Committed", files, first, q.Scan.Object()) // a Sealer cannot tell whose the first is, and leaves it
 	replaced := q.Scan.Object()

@@ -99,7 +99,7 @@ func analyze(s string) analysis {
 	if strings.HasPrefix(s, "---") || strings.HasPrefix(s, "...") || strings.ContainsRune("#,[]{}&*!|>'\"%@`", firstRune(s)) {
 		a.plain = false
 	}
-	var previous rune = ' '
+	previous := ' '
 	for i, r := range s {
 		next, size := utf8.DecodeRuneInString(s[i+utf8.RuneLen(r):])
 		last := size == 0

@@ -95,12 +95,12 @@ func (e *engine) box(ctx context.Context, rec record, name string) (*FileBox, er
 	}
 	one.selected[key] = true
 	work := one.each([]record{rec}, (*rowKey).planBox)
-	one.runJobs(ctx, work)
+	runJobs(ctx, work)
 	k := work[0]
 	if k.err == nil && k.job != nil {
 		k.commitSeal()
 	}
-	if err := e.batchError(work, 1); err != nil {
+	if err := batchError(work, 1); err != nil {
 		return nil, err
 	}
 	return k.fileBox(i, k.opened, k.wrappedNow())
@@ -193,6 +193,11 @@ func (k *rowKey) wrappedNow() column {
 	return k.dk.current()
 }
 
+// wrappedAnew is what the key column is written as when its job is done.
+func (k *rowKey) wrappedAnew() column {
+	return k.dk.cell(k.job.wrapped, k.schema.Keys[k.key].Bytes)
+}
+
 // moveAttachments calls move for every attachment under the key of a rekey.
 func (k *rowKey) moveAttachments(move func(name string, from, to *FileBox) error) error {
 	for i, a := range k.schema.Attachments {
@@ -207,7 +212,7 @@ func (k *rowKey) moveAttachments(move func(name string, from, to *FileBox) error
 		if err != nil {
 			return err
 		}
-		to, err := k.fileBox(i, k.opened, column{kind: isText, text: k.job.wrapped})
+		to, err := k.fileBox(i, k.opened, k.wrappedAnew())
 		if err != nil {
 			return err
 		}

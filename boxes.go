@@ -3,6 +3,8 @@ package rowseal
 import (
 	"cmp"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 	"slices"
 
@@ -14,6 +16,26 @@ import (
 type openedKey struct {
 	boxes []fieldBox // by boxNumbers; nil where nothing opens
 	row   identity
+	print [sha256.Size]byte // the same for every wrapping of one data key
+}
+
+// in is the same key in a row that is named in another way.
+func (k *openedKey) in(row identity) *openedKey {
+	return &openedKey{boxes: k.boxes, row: row, print: k.print}
+}
+
+// isSame tells whether two wrapped keys held one data key.
+func (k *openedKey) isSame(other *openedKey) bool {
+	return subtle.ConstantTimeCompare(k.print[:], other.print[:]) == 1
+}
+
+// fingerprint tells data keys apart. A hash of 256 random bits gives none of them away.
+func fingerprint(secret []byte) [sha256.Size]byte {
+	const label = "rowseal data key"
+	labelled := append(make([]byte, 0, len(label)+lockbox.KeySize), label...)
+	labelled = append(labelled, secret...)
+	defer clear(labelled)
+	return sha256.Sum256(labelled)
 }
 
 // newOpenedKey does not keep secret: the caller clears it.
@@ -29,7 +51,7 @@ func newOpenedKey(secret []byte, schemes []scheme, row identity) (*openedKey, er
 		}
 		boxes[i] = box
 	}
-	return &openedKey{boxes, row}, nil
+	return &openedKey{boxes, row, fingerprint(secret)}, nil
 }
 
 // target is something sealed: a field, a file or an attachment.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/rowseal/rowseal/kms"
@@ -31,7 +32,14 @@ type handle struct {
 
 	mu     sync.RWMutex
 	stored column // what the database holds, as far as the row knows
-	opened *openedKey
+	sent   column // what was written since, in a transaction whose end is not known; not loaded: nothing
+	// replaced tells that current is no wrapping of the data key in stored, so that what is sealed under that is lost.
+	replaced bool
+	rows     *Rows // that the row was bound to
+	opened   *openedKey
+	// secret is the data key of a row that is inserted before the KMS can be told its id: the key column is NULL until Seal
+	// has wrapped it. nil: there is none. A closure, because printers follow fields.
+	secret func() []byte
 	purged bool // the attachments under the stored key are gone
 	// movedFrom is the key under which the attachments are in the database, while a RekeyWith is not committed.
 	movedFrom *handle
@@ -79,7 +87,39 @@ func (h *handle) committed() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored, h.purged, h.movedFrom = h.current, false, nil
+	h.stored, h.sent, h.replaced, h.purged, h.movedFrom = h.current, column{}, false, false, nil
+}
+
+// wrote tells that the key was in a statement, and that nobody knows yet whether its transaction is committed.
+func (h *handle) wrote() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != h.stored {
+		h.sent = h.current
+	}
+}
+
+// written is what wrote was told of.
+func (h *handle) written() column {
+	if h == nil {
+		return column{}
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.sent
+}
+
+// loses tells whether the data key of the stored column is given up.
+func (h *handle) loses() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.replaced
 }
 
 // forgetsAttachments tells whether a new key would lose attachments under the one that the database has.
@@ -101,11 +141,47 @@ func (h *handle) moving() *handle {
 	return h.movedFrom
 }
 
+func (h *handle) boundTo() *Rows {
+	if h == nil {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.rows
+}
+
+func (h *handle) bind(r *Rows) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rows = r
+}
+
 func (h *handle) forget() {
 	for ; h != nil; h = h.before {
 		h.moving().forget()
-		h.keep(nil)
+		h.mu.Lock()
+		if h.secret != nil {
+			clear(h.secret())
+		}
+		h.opened, h.secret = nil, nil
+		h.mu.Unlock()
 	}
+}
+
+// pending is a copy of the data key that is not wrapped yet, nil if there is none.
+func (h *handle) pending() []byte {
+	if h == nil {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.secret == nil {
+		return nil
+	}
+	return slices.Clone(h.secret())
 }
 
 // Scan implements sql.Scanner for NULL, text and bytes.
@@ -122,8 +198,8 @@ func (k *DataKey) Scan(src any) error {
 	return nil
 }
 
-// Value implements driver.Valuer: the wrapped key as text, or as bytes if it was loaded as such; NULL; or ErrUnsealed
-// for a key that was neither loaded nor sealed.
+// Value implements driver.Valuer: the wrapped key as text, or as bytes where the column is declared so or
+// was loaded as such; NULL; or ErrUnsealed for a key that was neither loaded nor sealed.
 func (k DataKey) Value() (driver.Value, error) {
 	if k.h == nil {
 		return unsealed, fmt.Errorf("rowseal: the data key was neither loaded nor sealed; call Model.Seal before saving: %w", ErrUnsealed)
@@ -163,20 +239,20 @@ func (k DataKey) current() column {
 	return k.h.current
 }
 
-// replace returns the key with another content, which remembers what the database holds.
+// replace returns another key, which remembers what the database holds.
 func (k DataKey) replace(current column, opened *openedKey) DataKey {
-	h := &handle{stored: k.h.inDatabase(), current: current, opened: opened, movedFrom: k.h.moving()}
+	h := &handle{stored: k.h.inDatabase(), sent: k.h.written(), replaced: true, current: current, opened: opened, movedFrom: k.h.moving()}
+	h.rows = k.h.boundTo()
 	h.purged = h.stored.filled() && !k.h.forgetsAttachments()
 	return DataKey{h}
 }
 
-// rewrapped returns the key wrapped anew, in the type that the column had.
-func (k DataKey) rewrapped(wrapped string, opened *openedKey) DataKey {
-	c := column{kind: isText, text: wrapped}
-	if k.h.inDatabase().kind == isBytes {
-		c.kind = isBytes
+// cell is a wrapped key in the type of the column: the one declared, or the one that it had.
+func (k DataKey) cell(wrapped string, bytes bool) column {
+	if bytes || k.h.inDatabase().kind == isBytes {
+		return column{kind: isBytes, text: wrapped}
 	}
-	return k.replace(c, opened)
+	return column{kind: isText, text: wrapped}
 }
 
 // GormDataType tells GORM the column's type.

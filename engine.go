@@ -56,6 +56,7 @@ type keyringChoice struct {
 // record is one row: its columns, data keys and what is sealed. A nil record stands for a nil row.
 type record interface {
 	value(column string) (any, error)
+	pointer(column string) (any, error)
 	key(i int) *DataKey
 	field(i int) (sealedColumn, any) // and its codec
 	iv(i int) *IV                    // of field i; nil: it has none
@@ -191,7 +192,7 @@ func (e *engine) each(records []record, visit func(*rowKey) error) []*rowKey {
 }
 
 // runJobs asks the KMS for the keys that the work needs: wrapped keys are opened, new ones wrapped.
-func (e *engine) runJobs(ctx context.Context, work []*rowKey) {
+func runJobs(ctx context.Context, work []*rowKey) {
 	var unwraps, wraps []*job
 	var waiting []*rowKey
 	for _, k := range work {
@@ -260,7 +261,7 @@ func (e *engine) wipe(records []record) {
 }
 
 // batchError is nil if no key of any row has an error.
-func (e *engine) batchError(work []*rowKey, of int) error {
+func batchError(work []*rowKey, of int) error {
 	b := &BatchError{Of: of}
 	for _, k := range work {
 		if k.err == nil {

@@ -25,6 +25,9 @@ var (
 	ErrUnsealed = errors.New("unsealed")
 	// ErrContextChanged: a column that the encryption context uses has another value than when the data key was wrapped.
 	ErrContextChanged = errors.New("context changed")
+	// ErrConflict: someone else has changed the row since it was loaded, in a way that the change at hand cannot be made on
+	// top of. Load the row again.
+	ErrConflict = errors.New("conflict")
 	// ErrNoKey: a ciphertext stands beside a key column that is NULL, empty or not loaded, so nothing can open it.
 	ErrNoKey = errors.New("no data key")
 )

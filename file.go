@@ -214,6 +214,14 @@ func (f File) sealed() column {
 	return f.c.reference
 }
 
+// stored is what the database holds, as far as the row knows.
+func (f File) stored() column {
+	if f.c == nil {
+		return column{}
+	}
+	return f.c.loaded
+}
+
 // next is the cell that follows, which remembers the objects of this one.
 func (f *File) next(reference column) *fileCell {
 	c := &fileCell{reference: reference, changed: true}

@@ -205,18 +205,33 @@ func (e *engine) plaintextOf(field int, row []*rowKey) (plaintext []byte, ok boo
 		case isNull:
 			return nil, false, nil
 		case notLoaded:
-			if k.dk != nil && k.dk.h.inDatabase().filled() {
+			if k.wasLoaded() {
 				return nil, false, fmt.Errorf("it is made of %s, which was not loaded: %w", f.Column, kms.ErrInvalidRequest)
 			}
 			return nil, false, nil // of a new row
 		}
-		if k.opened == nil && cell.sealed().filled() {
+		reader := *k
+		if reader.opened == nil && k.opensEarly(field) != nil {
+			reader.opened = k.keys[k.key].early
+		}
+		if reader.opened == nil && cell.sealed().filled() {
 			return nil, false, fmt.Errorf("it is made of %s too, which is sealed; open the row first: %w", f.Column, ErrNotOpened)
 		}
-		plaintext, err = k.openNow(field, k.reporter(field))
+		plaintext, err = reader.openNow(field, k.reporter(field))
 		return plaintext, true, err
 	}
 	return nil, false, fmt.Errorf("it is made of %s too, which Only has left out: %w", f.Column, kms.ErrInvalidRequest)
+}
+
+// wasLoaded tells whether the row was in the database before, as far as its columns show that.
+func (k *rowKey) wasLoaded() bool {
+	if k.dk != nil {
+		return k.dk.h.inDatabase().filled()
+	}
+	return slices.ContainsFunc(k.fields(), func(i int) bool {
+		cell, _ := k.rec.field(i)
+		return cell.past().stored.kind != notLoaded
+	})
 }
 
 // reindex makes every index of rows that are open.
@@ -225,8 +240,9 @@ func (e *engine) reindex(ctx context.Context, records []record) error {
 		return e.err
 	}
 	work := e.each(records, func(k *rowKey) error {
-		if k.reindex, k.opened = true, k.unwrapped(); k.opened == nil && k.dk.IsNull() {
-			k.opened = k.keys[k.key].early
+		k.reindex, k.opened = true, k.unwrapped()
+		if k.opened == nil && k.dk.current().kind == notLoaded {
+			return k.refuseOrphans()
 		}
 		return nil
 	})
@@ -237,7 +253,22 @@ func (e *engine) reindex(ctx context.Context, records []record) error {
 			ix.commit()
 		}
 	}
-	return e.batchError(work, len(records))
+	for _, k := range work {
+		if !failed[k.row] {
+			k.remade()
+		}
+	}
+	return batchError(work, len(records))
+}
+
+// remade notes that the indexes of the key's fields are to be written though the fields stay.
+func (k *rowKey) remade() {
+	for _, i := range k.fields() {
+		cell, _ := k.rec.field(i)
+		past := cell.past()
+		past.remade = true
+		cell.keepPast(past)
+	}
 }
 
 // valueOf is the value of a field that was set, nil if it was not.

@@ -524,3 +524,70 @@ func TestALongIndexIsStrictBase64(t *testing.T) {
 		t.Errorf("%q: %d bytes, %v", c.EmailIndex.Text(), len(b), err)
 	}
 }
+
+func TestAnIndexOverMasterKeysIsNotLostWithAFieldThatWasNotLoaded(t *testing.T) {
+	type person struct {
+		ID        int64
+		First     rowseal.Sealed[string] `rowseal:"key=app"`
+		Last      rowseal.Sealed[string] `rowseal:"key=app"`
+		NameIndex blindindex.Index       `rowseal:"of=First+Last,algorithm=hmac_sha256"`
+	}
+	people := newModel[person](t, "people", nil, &rowseal.Options{MasterKeys: masterKeys(t, "app", rowseal.DefaultIndexKey)})
+	p := &person{ID: 1}
+	p.First.Set("Ada")
+	p.Last.Set("Lovelace")
+	s := sealed(t, people, p)
+	delete(s, "Last") // the SELECT leaves it out
+	partial := load[person](t, 1, s)
+	partial.First.Set("Augusta")
+	err := people.Seal(t.Context(), partial)
+	wantErr(t, "Seal", err, kms.ErrInvalidRequest)
+	wantMessage(t, err, "name_bidx", "last_ciphertext, which was not loaded")
+}
+
+func TestAnIndexOverTwoKeysReadsAFieldFromBeforeTheTableHadDataKeys(t *testing.T) {
+	type person struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		First           rowseal.Sealed[string] `rowseal:"previous=app"`
+		KMSKeyLast      rowseal.DataKey        `rowseal:"name=last"`
+		Last            rowseal.Sealed[string] `rowseal:"key=last"`
+		NameIndex       blindindex.Index       `rowseal:"of=First+Last,algorithm=hmac_sha256"`
+	}
+	type old struct {
+		ID    int64
+		First rowseal.Sealed[string] `rowseal:"key=app"`
+	}
+	opts := rowseal.Options{MasterKeys: masterKeys(t, "app", rowseal.DefaultIndexKey), Binding: rowseal.BindNone}
+	opts.Model = "Person"
+	people := newModel[person](t, "people", ringOf(t, &kmstest.Fake{}), &opts)
+	before := &old{ID: 1}
+	before.First.Set("Ada")
+	s := sealed(t, newModel[old](t, "people", nil, &opts), before)
+	s["EncryptedKMSKey"], s["KMSKeyLast"] = nil, nil
+	p := load[person](t, 1, s)
+	p.Last.Set("Lovelace")
+	must(t, people.Seal(t.Context(), p))
+	want, err := people.Lookup(t.Context(), "name_bidx", "Ada", "Lovelace")
+	must(t, err)
+	if p.NameIndex.Text() != want[0] {
+		t.Error("the index is not that of the two values")
+	}
+}
+
+func TestReindexNeedsTheKeyColumn(t *testing.T) {
+	type person struct {
+		ID              int64
+		EncryptedKMSKey rowseal.DataKey
+		Email           rowseal.Sealed[string] `rowseal:"previous=app"`
+		EmailIndex      blindindex.Index       `rowseal:"of=Email,algorithm=hmac_sha256"`
+	}
+	people := newModel[person](t, "people", ringOf(t, &kmstest.Fake{}), &rowseal.Options{
+		MasterKeys: masterKeys(t, "app", rowseal.DefaultIndexKey), Binding: rowseal.BindNone,
+	})
+	p := &person{ID: 1}
+	p.Email.Set("ada@example.org")
+	s := sealed(t, people, p)
+	delete(s, "EncryptedKMSKey")
+	wantErr(t, "Reindex", people.Reindex(t.Context(), load[person](t, 1, s)), rowseal.ErrNoKey)
+}

@@ -27,8 +27,9 @@ type layout struct {
 	plain   map[string][]int // column → path of every other exported field, for contexts
 	twice   map[string]bool  // columns of plain that two fields claim
 
-	names map[string]int // Go name of a Sealed → its number; -1: two have it
-	later []func() error // what can be done when all fields are known
+	byName map[string]string // Go name of a column's field → column; "": two have it
+	names  map[string]int    // Go name of a Sealed → its number; -1: two have it
+	later  []func() error    // what can be done when all fields are known
 }
 
 var (
@@ -64,7 +65,7 @@ func newLayout(t reflect.Type, schema *Schema) (*layout, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("rowseal: a model needs a struct type, not %s: %w", t, kms.ErrInvalidRequest)
 	}
-	l := &layout{schema: schema, plain: map[string][]int{}, twice: map[string]bool{}, names: map[string]int{}}
+	l := &layout{schema: schema, plain: map[string][]int{}, twice: map[string]bool{}, names: map[string]int{}, byName: map[string]string{}}
 	if err := l.walk(t, nil); err != nil {
 		return nil, fmt.Errorf("rowseal: %w", err)
 	}
@@ -74,6 +75,7 @@ func newLayout(t reflect.Type, schema *Schema) (*layout, error) {
 			return nil, fmt.Errorf("rowseal: %s: %w", t, err)
 		}
 	}
+	l.nameColumns(t)
 	switch {
 	case len(l.keys) == 0 && len(schema.MasterKeys) == 0:
 		return nil, fmt.Errorf("rowseal: %s has no data key; add a field EncryptedKMSKey rowseal.DataKey: %w", t, kms.ErrInvalidRequest)
@@ -139,6 +141,39 @@ func (l *layout) visit(f reflect.StructField, path []int) error {
 	return nil
 }
 
+// nameColumns notes the columns of this package's fields by the fields' Go names.
+func (l *layout) nameColumns(t reflect.Type) {
+	name := func(path []int, column string) {
+		field := t.FieldByIndex(path).Name
+		if _, twice := l.byName[field]; twice {
+			column = ""
+		}
+		l.byName[field] = column
+	}
+	for i, path := range l.keys {
+		name(path, l.schema.Keys[i].Column)
+	}
+	for i, path := range l.fields {
+		name(path, l.schema.Fields[i].Column)
+	}
+	for i, path := range l.ivs {
+		if path != nil {
+			name(path, l.schema.Fields[i].IV)
+		}
+	}
+	for i, path := range l.salts {
+		if path != nil {
+			name(path, l.schema.Fields[i].Salt)
+		}
+	}
+	for i, path := range l.files {
+		name(path, l.schema.Files[i].Column)
+	}
+	for i, path := range l.indexes {
+		name(path, l.schema.Indexes[i].Column)
+	}
+}
+
 // addPlain follows Go's rule for embedded fields: the shallower one hides the deeper, and two at one depth hide each
 // other.
 func (l *layout) addPlain(column string, path []int) {
@@ -182,7 +217,7 @@ func hiddenFromGORM(f reflect.StructField) bool {
 }
 
 func (l *layout) addKey(t tag, column string, path []int) {
-	l.schema.Keys = append(l.schema.Keys, KeyColumn{Column: column, Name: t.get("name")})
+	l.schema.Keys = append(l.schema.Keys, KeyColumn{Column: column, Name: t.get("name"), Bytes: t.has("bytes")})
 	l.keys = append(l.keys, path)
 	for _, name := range t.list("attachments") {
 		l.schema.Attachments = append(l.schema.Attachments, Attachment{Name: name, Key: t.get("name")})

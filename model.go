@@ -31,7 +31,8 @@ import (
 // fields stood there. Without column=NAME the tags db and gorm are asked for the column, else the field's name in snake
 // case is.
 //
-//	DataKey           name=NAME; attachments=NAME+NAME, the files under the key that are in no column (Model.Box)
+//	DataKey           name=NAME; attachments=NAME+NAME, the files under the key that are in no column (Model.Box);
+//	                  bytes (the column is bytea or BLOB, and not text)
 //	Sealed            key=NAME of a DataKey or of a master key, type=TYPE (a lockbox.Type), algorithm=NAME, padding=BYTES,
 //	                  raw (no base64), ad=TEXT (associated data instead of the binding's), previous=NAME (the master key
 //	                  under which it was sealed before), key_table=NAME and key_attribute=NAME (of a master key's field)
@@ -65,6 +66,8 @@ type Options struct {
 	Keys map[string]KeyOptions
 	// Attachments adds to those that the tags of DataKeys name.
 	Attachments []Attachment
+	// Unsealed are columns of the table that look sealed and are not; see Schema.Unsealed.
+	Unsealed []string
 	// Amend changes what the tags say, before it is checked: the Previous of a field or an index, costs, options of
 	// attr_encrypted. Columns stay in their places.
 	Amend func(*Schema)
@@ -112,6 +115,7 @@ func NewModel[T any](table string, ring *Keyring, opts *Options) (*Model[T], err
 	schema := &Schema{
 		Table: table, Model: opts.Model, PrimaryKey: opts.PrimaryKey, Binding: opts.Binding,
 		MasterKeys: slices.Sorted(maps.Keys(opts.MasterKeys)), Attachments: slices.Clone(opts.Attachments),
+		Unsealed: slices.Clone(opts.Unsealed),
 	}
 	if schema.Model == "" && !strings.Contains(t.Name(), "[") { // a type argument's import path would be stored with the data
 		schema.Model = t.Name()
@@ -288,7 +292,7 @@ func (m *Model[T]) Reindex(ctx context.Context, rows ...*T) error {
 }
 
 // Committed tells that the rows are in the database as they are now: call it after the transaction that wrote them.
-// DataKey.Stored is what was written, and objects that its files do not refer to any more are deleted from their stores; an
+// DataKey.Stored is what was written, later changes start from it, and objects that its files do not refer to any more are deleted from their stores; an
 // error is about these, which are garbage then, and another call tries again.
 func (m *Model[T]) Committed(ctx context.Context, rows ...*T) error {
 	return m.settle(ctx, m.records(rows), false)
@@ -394,11 +398,27 @@ type structRow struct {
 }
 
 func (r structRow) value(column string) (any, error) {
+	field, err := r.plainField(column)
+	if err != nil {
+		return nil, err
+	}
+	return field.Interface(), nil
+}
+
+func (r structRow) pointer(column string) (any, error) {
+	field, err := r.plainField(column)
+	if err != nil {
+		return nil, err
+	}
+	return field.Addr().Interface(), nil
+}
+
+func (r structRow) plainField(column string) (reflect.Value, error) {
 	path, ok := r.plain[column]
 	if !ok {
-		return nil, fmt.Errorf("no field for column %s: %w", column, kms.ErrInvalidRequest)
+		return reflect.Value{}, fmt.Errorf("no field for column %s: %w", column, kms.ErrInvalidRequest)
 	}
-	return r.v.FieldByIndex(path).Interface(), nil
+	return r.v.FieldByIndex(path), nil
 }
 
 func (r structRow) key(i int) *DataKey {

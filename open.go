@@ -10,8 +10,12 @@ func (e *engine) open(ctx context.Context, records []record) error {
 	if e.err != nil {
 		return e.err
 	}
-	work := e.each(records, (*rowKey).planOpen)
-	e.runJobs(ctx, work)
+	return openAll(ctx, e.each(records, (*rowKey).planOpen), len(records))
+}
+
+// openAll opens what was planned, of any number of tables.
+func openAll(ctx context.Context, work []*rowKey, rows int) error {
+	runJobs(ctx, work)
 	for _, k := range work {
 		if k.err != nil {
 			continue
@@ -21,7 +25,7 @@ func (e *engine) open(ctx context.Context, records []record) error {
 		}
 		k.attach()
 	}
-	return e.batchError(work, len(records))
+	return batchError(work, rows)
 }
 
 func (k *rowKey) planOpen() (err error) {
@@ -34,9 +38,13 @@ func (k *rowKey) planOpen() (err error) {
 	if k.dk.IsNull() {
 		return k.refuseOrphans()
 	}
-	if k.hasSealed() {
-		k.job, err = k.newJob()
+	switch {
+	case !k.hasSealed():
+		return nil
+	case k.sealOnly:
+		return errSealOnly
 	}
+	k.job, err = k.newJob()
 	return err
 }
 

@@ -14,7 +14,7 @@ func (e *engine) rekey(ctx context.Context, records []record, attachments func(k
 		return e.err
 	}
 	work := e.each(records, func(k *rowKey) error { return k.planRekey(attachments != nil) })
-	e.runJobs(ctx, work)
+	runJobs(ctx, work)
 	rekeyed := func(do func(*rowKey) error) {
 		for _, k := range work {
 			if k.err == nil && k.rekeys {
@@ -32,14 +32,14 @@ func (e *engine) rekey(ctx context.Context, records []record, attachments func(k
 		k.job, err = k.newJob()
 		return err
 	})
-	e.runJobs(ctx, work)
+	runJobs(ctx, work)
 	rekeyed(func(k *rowKey) error { k.place = nil; return nil }) // which names the version of the old key
 	if attachments != nil {
 		rekeyed(attachments)
 	}
 	e.sealAndCommit(ctx, work)
 	rekeyed(func(k *rowKey) error { k.attach(); return nil })
-	return e.batchError(work, len(records))
+	return batchError(work, len(records))
 }
 
 // planRekey finds out whether the row has anything under the key, and how it opens. A row without a data key gets one if

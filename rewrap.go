@@ -21,7 +21,7 @@ func (e *engine) rewrap(ctx context.Context, records []record) error {
 			k.err = k.commitRewrap()
 		}
 	}
-	return e.batchError(work, len(records))
+	return batchError(work, len(records))
 }
 
 func (k *rowKey) planRewrap() (err error) {
@@ -45,10 +45,10 @@ func (k *rowKey) commitRewrap() error {
 		if err != nil {
 			return err
 		}
-		opened = &openedKey{boxes: opened.boxes, row: row}
+		opened = opened.in(row)
 	}
-	dk := k.dk.rewrapped(k.job.wrapped, opened)
-	dk.h.before = k.dk.h
+	dk := k.dk.replace(k.wrappedAnew(), opened)
+	dk.h.before, dk.h.replaced = k.dk.h, k.dk.h.loses()
 	*k.dk = dk
 	return nil
 }

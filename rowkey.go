@@ -20,6 +20,7 @@ type rowKey struct {
 
 	job      *job         // of the KMS; nil: none is needed
 	fresh    bool         // the job wraps a new data key
+	local    bool         // it does so later: the row has no id yet
 	opened   *openedKey   // what opens and seals, once known
 	rekeys   bool         // the fields that stay are sealed anew under a fresh key
 	before   *openedKey   // of a rekey: what opens the old values
@@ -88,7 +89,7 @@ func (k *rowKey) identity(ec kms.Context) (i identity, err error) {
 // opened again.
 func (k *rowKey) checkContext() error {
 	opened := k.dk.h.unwrapped()
-	if opened == nil {
+	if opened == nil || k.dk.IsNull() { // of a key that is not wrapped yet no context is known
 		return nil
 	}
 	version, err := k.version()
@@ -135,6 +136,9 @@ func (k *rowKey) newJob() (*job, error) {
 	j := &job{ring: ring, context: k.context}
 	if !k.fresh {
 		j.wrapped = k.dk.Wrapped()
+		return j, nil
+	}
+	if j.plaintext = k.dk.h.pending(); j.plaintext != nil {
 		return j, nil
 	}
 	j.plaintext = make([]byte, lockbox.KeySize)

@@ -24,12 +24,17 @@ type Schema struct {
 	Files       []FileColumn
 	Attachments []Attachment
 	Indexes     []Index
+	// Unsealed are columns of the table whose names look as if they were sealed (Rows.Undeclared), and that hold nothing under
+	// this table's data keys. Any other such column stops what would replace a data key, because it would be lost.
+	Unsealed []string
 }
 
 // KeyColumn is a column that holds a wrapped data key.
 type KeyColumn struct {
 	Column string // encrypted_kms_key, or encrypted_kms_key_ and the name
 	Name   string // "" for the table's main key
+	// Bytes: the column's type is one of bytes (bytea, BLOB), which holds the same text. Only some drivers need to know.
+	Bytes bool
 	// Context is the encryption context. The zero rule is the default: model_name, model_id and, for a named key in a
 	// table with binding, key_name, so that two key columns of a row cannot be swapped.
 	Context ContextRule
@@ -227,7 +232,7 @@ func (s *Schema) bound(column, own string, id func() (string, error)) ([]byte, e
 // clone returns a copy that shares nothing with s but functions.
 func (s *Schema) clone() Schema {
 	c := *s
-	c.MasterKeys = slices.Clone(s.MasterKeys)
+	c.MasterKeys, c.Unsealed = slices.Clone(s.MasterKeys), slices.Clone(s.Unsealed)
 	c.Files, c.Attachments = slices.Clone(s.Files), slices.Clone(s.Attachments)
 	c.Keys = slices.Clone(s.Keys)
 	for i, k := range c.Keys {

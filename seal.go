@@ -12,15 +12,17 @@ import (
 // hintClear is for those who have no right to open.
 const hintClear = "to seal under the data key that the row has needs the right to decrypt; after Model.Clear it gets a new one"
 
+var errSealOnly = fmt.Errorf("a Sealer opens nothing: %w", kms.ErrAccessDenied)
+
 // seal: collect what was set, get the data keys, seal, and only then change the rows.
 func (e *engine) seal(ctx context.Context, records []record) error {
 	if e.err != nil {
 		return e.err
 	}
 	work := e.each(records, (*rowKey).planSeal)
-	e.runJobs(ctx, work)
+	runJobs(ctx, work)
 	e.sealAndCommit(ctx, work)
-	return e.batchError(work, len(records))
+	return batchError(work, len(records))
 }
 
 // sealAndCommit seals what the work has collected: fields, the indexes of those that were set, and files, whose objects
@@ -77,6 +79,11 @@ func (k *rowKey) planSeal() error {
 	if err != nil {
 		return err
 	}
+	if k.dk != nil && k.dk.h.pending() != nil {
+		k.fresh = true
+		k.job, err = k.newJob()
+		return err
+	}
 	if k.opened = k.unwrapped(); k.opened != nil || !needsKey {
 		return nil
 	}
@@ -94,7 +101,7 @@ func (k *rowKey) needKey() (err error) {
 				"purge them and tell so with AttachmentsPurged, or use RekeyWith: %w", kms.ErrInvalidRequest)
 		}
 	} else if k.sealOnly {
-		return fmt.Errorf("a Sealer opens nothing: %w", kms.ErrAccessDenied)
+		return errSealOnly
 	}
 	k.job, err = k.newJob()
 	return err
@@ -242,9 +249,13 @@ func (k *rowKey) commitSeal() {
 	}
 	switch {
 	case k.isMaster():
+	case k.local:
+		*k.dk = k.dk.replace(column{kind: isNull}, k.opened)
+		secret := k.job.plaintext
+		k.dk.h.secret = func() []byte { return secret }
 	case k.fresh:
 		moved := k.attachmentsUnder()
-		*k.dk = k.dk.rewrapped(k.job.wrapped, k.opened)
+		*k.dk = k.dk.replace(k.wrappedAnew(), k.opened)
 		k.dk.h.movedFrom = moved
 	case k.job != nil:
 		k.dk.h.keep(k.opened)

@@ -31,6 +31,50 @@ type cell[T any] struct {
 	ciphertext column            // not loaded while set
 	plain      func() (T, error) // nil: not opened. A closure, because printers and test diffs follow fields.
 	set        bool              // plain is not in ciphertext yet
+	history
+}
+
+// history is what a column that this package writes remembers beside its content.
+type history struct {
+	stored column // what the database holds, as far as the row knows
+	sent   bool   // the content was written, in a transaction whose end is not known
+	nulled bool   // NULL was set, and is to be written whatever the database holds
+	remade bool   // its indexes were made anew
+}
+
+// isKept tells whether a column with this content is not to be written.
+func (h history) isKept(current column) bool {
+	return !h.nulled && (current.kind == notLoaded || current.isSame(h.stored))
+}
+
+func (s Sealed[T]) past() history {
+	if s.c == nil {
+		return history{}
+	}
+	return s.c.history
+}
+
+// since is the history of another content.
+func (s Sealed[T]) since() history { return history{stored: s.past().stored} }
+
+// keepPast changes the history.
+func (s *Sealed[T]) keepPast(h history) {
+	c := cell[T]{}
+	if s.c != nil {
+		c = *s.c
+	}
+	c.history = h
+	s.c = &c
+}
+
+// setAgain makes a value that was set and sealed one that is to be sealed again. It is false where the value is not known
+// any more.
+func (s *Sealed[T]) setAgain() bool {
+	if s.c == nil || s.c.plain == nil {
+		return false
+	}
+	s.c = &cell[T]{set: true, plain: s.c.plain, history: s.since()}
+	return true
 }
 
 // Set sets a value to be sealed. A nil []byte is NULL, as database/sql has it; other slices are copied.
@@ -43,11 +87,14 @@ func (s *Sealed[T]) Set(v T) {
 		}
 		v = reflect.AppendSlice(reflect.MakeSlice(slice.Type(), 0, slice.Len()), slice).Interface().(T)
 	}
-	s.c = &cell[T]{set: true, plain: func() (T, error) { return v, nil }}
+	s.c = &cell[T]{set: true, plain: func() (T, error) { return v, nil }, history: s.since()}
 }
 
 // SetNull sets NULL, which needs no sealing.
-func (s *Sealed[T]) SetNull() { s.c = &cell[T]{ciphertext: column{kind: isNull}} }
+func (s *Sealed[T]) SetNull() {
+	s.c = &cell[T]{ciphertext: column{kind: isNull}, history: s.since()}
+	s.c.nulled = true
+}
 
 // IsNull tells whether there is no value.
 func (s Sealed[T]) IsNull() bool {
@@ -88,7 +135,7 @@ func (s *Sealed[T]) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	s.c = &cell[T]{ciphertext: c}
+	s.c = &cell[T]{ciphertext: c, history: history{stored: c}}
 	return nil
 }
 
@@ -146,6 +193,10 @@ type sealedColumn interface {
 	attach(codec any, open opener)
 	forget()
 	SetNull()
+	Scan(src any) error
+	past() history
+	keepPast(history)
+	setAgain() bool
 }
 
 // newCodec returns the codec of a type, and the type that "" means.
@@ -171,12 +222,12 @@ func (s *Sealed[T]) plaintext(codec any) ([]byte, error) {
 
 // adopt files the ciphertext of a value that was set; the value stays opened.
 func (s *Sealed[T]) adopt(ciphertext column) {
-	s.c = &cell[T]{ciphertext: ciphertext, plain: s.c.plain}
+	s.c = &cell[T]{ciphertext: ciphertext, plain: s.c.plain, history: s.since()}
 }
 
 // attach lets Get open the ciphertext, once, when it is first asked.
 func (s *Sealed[T]) attach(codec any, open opener) {
-	s.c = &cell[T]{ciphertext: s.c.ciphertext, plain: sync.OnceValues(func() (v T, err error) {
+	s.c = &cell[T]{history: s.c.history, ciphertext: s.c.ciphertext, plain: sync.OnceValues(func() (v T, err error) {
 		err = open(func(plaintext []byte) error {
 			v, err = codec.(lockbox.Codec[T]).Decode(plaintext)
 			return err
@@ -191,6 +242,6 @@ type opener func(decode func(plaintext []byte) error) error
 // forget closes what was opened. A value that is set and not sealed has no other place, and stays.
 func (s *Sealed[T]) forget() {
 	if s.c != nil && !s.c.set {
-		s.c = &cell[T]{ciphertext: s.c.ciphertext}
+		s.c = &cell[T]{ciphertext: s.c.ciphertext, history: s.c.history}
 	}
 }

@@ -299,10 +299,10 @@ func (e *engine) settle(ctx context.Context, records []record, abandoned bool) e
 				}
 			}
 		}
-		if !k.isMaster() && !abandoned {
-			k.dk.h.committed()
+		if !abandoned {
+			k.committed()
 		}
 		return errors.Join(errs...)
 	})
-	return e.batchError(work, len(records))
+	return batchError(work, len(records))
 }

@@ -20,13 +20,13 @@ type Table struct {
 }
 
 // NewTable returns the Table of a Schema. Of opts, which may be nil, what the Schema says itself must be zero: Model,
-// PrimaryKey, Binding, Attachments, Amend and, of Keys, the contexts.
+// PrimaryKey, Binding, Attachments, Unsealed, Amend and, of Keys, the contexts.
 func NewTable(s Schema, ring *Keyring, opts *Options) (*Table, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
 	schema := s.clone()
-	if opts.Model != "" || opts.PrimaryKey != "" || opts.Binding != 0 || opts.Attachments != nil || opts.Amend != nil {
+	if opts.Model != "" || opts.PrimaryKey != "" || opts.Binding != 0 || opts.Attachments != nil || opts.Unsealed != nil || opts.Amend != nil {
 		return nil, schema.invalid("Options of a Table repeat what its Schema says")
 	}
 	for name, o := range opts.Keys {
@@ -223,6 +223,21 @@ func (r *Record) value(column string) (any, error) {
 		return nil, fmt.Errorf("column %s was not loaded: %w", column, kms.ErrInvalidRequest)
 	}
 	return v, nil
+}
+
+func (r *Record) pointer(column string) (any, error) { return recordColumn{r, column}, nil }
+
+// recordColumn loads a column that is not sealed.
+type recordColumn struct {
+	r    *Record
+	name string
+}
+
+func (c recordColumn) Scan(src any) error {
+	if bytes, ok := src.([]byte); ok {
+		src = slices.Clone(bytes)
+	}
+	return c.r.SetColumn(c.name, src)
 }
 
 func (r *Record) key(i int) *DataKey              { return &r.keys[i] }

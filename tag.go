@@ -31,7 +31,7 @@ const (
 var tagOptions = map[string][]kind{
 	"column": {kindPlain, kindKey, kindField, kindFile, kindIndex, kindPart},
 
-	"name": {kindKey}, "attachments": {kindKey},
+	"name": {kindKey}, "attachments": {kindKey}, "bytes": {kindKey},
 
 	"key": {kindField, kindFile}, "padding": {kindField, kindFile}, "ad": {kindField, kindFile},
 	"algorithm": {kindField, kindFile, kindIndex},
@@ -48,7 +48,7 @@ var tagOptions = map[string][]kind{
 }
 
 // flags are the options without a value.
-var flags = []string{"raw", "empty", "slow"}
+var flags = []string{"bytes", "raw", "empty", "slow"}
 
 func parseTag(s string) (tag, error) {
 	switch s {

@@ -240,5 +240,10 @@ func (s *Schema) validateNames() error {
 		}
 		seen[c] = true
 	}
+	for _, c := range s.Unsealed {
+		if slices.Contains(s.columns(), c) {
+			return s.invalid("column %s is declared, and is named in Unsealed too", c)
+		}
+	}
 	return nil
 }

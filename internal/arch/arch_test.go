@@ -52,6 +52,7 @@ var places = []place{
 
 	{".", []string{"kms", "lockbox", "attrencrypted", "blindindex", "store", "internal/errs", "internal/mime64"}},
 	{"activestorage", []string{"store", "internal/errs"}},
+	{"sqlseal", []string{".", "kms"}},
 
 	{"cmd/rowseal", []string{"cmd/rowseal/internal/cli"}},
 	{"cmd/rowseal/internal/...", []string{public, "cmd/rowseal/internal/..."}},

@@ -30,6 +30,7 @@ import (
 	_ "github.com/rowseal/rowseal/kms/localkms"
 	_ "github.com/rowseal/rowseal/kms/testkms"
 	_ "github.com/rowseal/rowseal/lockbox"
+	_ "github.com/rowseal/rowseal/sqlseal"
 	_ "github.com/rowseal/rowseal/store"
 	_ "github.com/rowseal/rowseal/vectors"
 )

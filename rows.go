@@ -1,0 +1,276 @@
+package rowseal
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/rowseal/rowseal/kms"
+)
+
+// Rows is a Model or a Table without its type parameter: its rows are any, pointers to the Model's struct or *Record. It is
+// for packages that write rows to databases and meet rows of several types, such as sqlseal and gormseal, and has what
+// they need beside sealing and opening: what a statement has to write and to compare. It is safe for concurrent use; a row
+// is as safe as any struct.
+type Rows struct {
+	*engine
+	typ     reflect.Type // of a row
+	record  func(row any) record
+	columns map[string]string // Go name of a struct's field → column
+}
+
+// Rows returns the Model for rows of any type; rows are *T.
+func (m *Model[T]) Rows() *Rows {
+	return &Rows{engine: m.engine, typ: reflect.TypeFor[*T](), columns: m.layout.byName, record: func(row any) record {
+		if row, ok := row.(*T); ok && row != nil {
+			return structRow{m.layout, reflect.ValueOf(row).Elem()}
+		}
+		return nil
+	}}
+}
+
+// Rows returns the Sealer for rows of any type. It opens nothing.
+func (s *Sealer[T]) Rows() *Rows { return s.model.Rows() }
+
+// Rows returns the Table for rows of any type; rows are *Record.
+func (t *Table) Rows() *Rows {
+	return &Rows{engine: t.engine, typ: reflect.TypeFor[*Record](), record: func(row any) record {
+		if row, ok := row.(*Record); ok && row != nil {
+			return row
+		}
+		return nil
+	}}
+}
+
+// Type returns the type of a row, which is a pointer.
+func (r *Rows) Type() reflect.Type { return r.typ }
+
+// Schema returns a copy of what is known of the table.
+func (r *Rows) Schema() Schema { return r.schema.clone() }
+
+// ColumnOf returns the column of a field of the struct that this package seals or makes, by the field's Go name. ok is
+// false for other names, and for one that two embedded structs have.
+func (r *Rows) ColumnOf(field string) (column string, ok bool) {
+	column = r.columns[field]
+	return column, column != ""
+}
+
+// SealedColumns lists every column that is written with a sealed row: keys, fields, IVs and salts, files and indexes.
+func (r *Rows) SealedColumns() []string { return r.schema.columns() }
+
+// ContextColumns lists the columns that are not sealed and that the rows' encryption contexts, keyrings and bindings use,
+// sorted. A change of one of them needs data keys that are wrapped anew.
+func (r *Rows) ContextColumns() []string {
+	var all []string
+	for i := range r.schema.Keys {
+		all = append(all, r.contextColumns(i)...)
+	}
+	if r.schema.Binding == BindRow {
+		all = append(all, r.schema.PrimaryKey)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (e *engine) contextColumns(key int) []string {
+	all := slices.Clone(e.keys[key].columns)
+	for _, rule := range e.schema.Keys[key].rules(e.schema) {
+		all = append(all, rule.columns()...)
+	}
+	return all
+}
+
+// Value returns the value of a column of the row that is not sealed.
+func (r *Rows) Value(row any, column string) (any, error) {
+	rec, err := r.one(row)
+	if err != nil {
+		return nil, err
+	}
+	return rec.value(column)
+}
+
+// Pointer returns where a column of the row that is not sealed is, for a Scanner of the database's: of a struct's field its
+// address.
+func (r *Rows) Pointer(row any, column string) (any, error) {
+	rec, err := r.one(row)
+	if err != nil {
+		return nil, err
+	}
+	return rec.pointer(column)
+}
+
+// Values returns what an INSERT writes into the row's sealed columns. A value that was set and not sealed is ErrUnsealed,
+// and so is a data key that Seal has not seen. A wrapped key that the row was loaded with must be open, because only then is
+// it known to be that of the row which is to be inserted.
+func (r *Rows) Values(row any) ([]Assignment, error) {
+	rec, err := r.one(row)
+	if err != nil {
+		return nil, err
+	}
+	return r.values(rec)
+}
+
+// Change returns what an UPDATE of the row must write into sealed columns, and what it must compare; see Change. writes are
+// the columns that are not sealed and that the statement writes too. now is what the database holds, as for Merge, where
+// it has been asked, or nil.
+func (r *Rows) Change(row any, writes []string, now map[string]any) (Change, error) {
+	rec, err := r.one(row)
+	if err != nil {
+		return Change{}, err
+	}
+	return r.change(rec, writes, now)
+}
+
+// Merge brings a row up to date whose UPDATE has found no row to change. now is what the database holds: every sealed column
+// as the driver gave it, and those of ContextColumns as text. What was set stays set, to be sealed again; what was not is
+// as the database has it. A new wrapped key is opened, to see whether it holds another data key. Where the change cannot be
+// made on top of what others have done, the error is ErrConflict, or ErrContextChanged. Call Seal and Change next.
+func (r *Rows) Merge(ctx context.Context, row any, now map[string]any) error {
+	rec, err := r.one(row)
+	if err != nil {
+		return err
+	}
+	return r.merge(ctx, rec, now)
+}
+
+// Ready is ErrNotReady for a row whose new data keys cannot be wrapped because its context needs a column that it does not
+// have yet; see Prepare. It makes no request.
+func (r *Rows) Ready(row any) error {
+	rec, err := r.one(row)
+	if err != nil {
+		return err
+	}
+	return r.ready(rec)
+}
+
+// CanPrepare tells whether rows can be sealed before they have an id: not where fields are bound to it, or have files.
+func (r *Rows) CanPrepare() bool { return r.schema.Binding != BindRow && len(r.schema.Files) == 0 }
+
+// Prepare seals rows that are not Ready, under data keys that no KMS has wrapped yet: an INSERT writes the ciphertexts and
+// NULL for the keys. When the row has its id, Seal wraps the keys, and an UPDATE in the same transaction writes them. A row
+// whose transaction is committed before that is lost.
+func (r *Rows) Prepare(ctx context.Context, rows ...any) error {
+	return r.prepare(ctx, r.all(rows))
+}
+
+// Seal is Model.Seal.
+func (r *Rows) Seal(ctx context.Context, rows ...any) error { return r.seal(ctx, r.all(rows)) }
+
+// Open is Model.Open.
+func (r *Rows) Open(ctx context.Context, rows ...any) error { return r.open(ctx, r.all(rows)) }
+
+// Lookup is Model.Lookup.
+func (r *Rows) Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error) {
+	return r.lookup(ctx, column, values)
+}
+
+// Inserted tells that the rows were inserted as they are now, values that are set and not sealed as NULL. Whether the
+// transaction is committed does not matter: if it is not, there is no row to update.
+func (r *Rows) Inserted(rows ...any) {
+	r.each(r.all(rows), func(k *rowKey) error { k.inserted(); return nil })
+}
+
+// Written tells that the rows were updated as they are now, in a transaction whose end is not known: until Committed, the
+// database has this or what it had before.
+func (r *Rows) Written(rows ...any) {
+	r.each(r.all(rows), func(k *rowKey) error { k.wrote(); return nil })
+}
+
+// Committed is Model.Committed.
+func (r *Rows) Committed(ctx context.Context, rows ...any) error {
+	return r.settle(ctx, r.all(rows), false)
+}
+
+// Abandoned is Model.Abandoned.
+func (r *Rows) Abandoned(ctx context.Context, rows ...any) error {
+	return r.settle(ctx, r.all(rows), true)
+}
+
+// Bind notes that the rows are those of r, for RowsOf. It is for rows that were just loaded.
+func (r *Rows) Bind(rows ...any) {
+	r.each(r.all(rows), func(k *rowKey) error {
+		if !k.isMaster() {
+			k.dk.h.bind(r)
+		}
+		return nil
+	})
+}
+
+// RowsOf returns the Rows that the row of a data key was bound to, nil if it was to none.
+func RowsOf(k DataKey) *Rows { return k.h.boundTo() }
+
+// Batch is rows of one table, for OpenAll.
+type Batch struct {
+	Of   *Rows
+	Rows []any
+}
+
+// OpenAll is Open for rows of several tables, whose data keys are unwrapped together: in one batch a KMS key. Indexes in a
+// *BatchError count through the batches.
+func OpenAll(ctx context.Context, batches ...Batch) error {
+	var work []*rowKey
+	count := 0
+	for _, b := range batches {
+		if b.Of.err != nil {
+			return b.Of.err
+		}
+		planned := b.Of.each(b.Of.all(b.Rows), (*rowKey).planOpen)
+		for _, k := range planned {
+			k.row += count
+		}
+		work, count = append(work, planned...), count+len(b.Rows)
+	}
+	return openAll(ctx, work, count)
+}
+
+func (r *Rows) one(row any) (record, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	rec := r.record(row)
+	if rec == nil {
+		return nil, r.schema.invalid("a row is a %s that is not nil, and %T was given", r.typ, row)
+	}
+	return rec, nil
+}
+
+// all are the rows as the engine sees them; one of another type is nil, as a nil row is.
+func (r *Rows) all(rows []any) []record {
+	records := make([]record, len(rows))
+	for i, row := range rows {
+		records[i] = r.record(row)
+	}
+	return records
+}
+
+// values are the columns of an INSERT.
+func (e *engine) values(rec record) ([]Assignment, error) {
+	w := write{}
+	for _, k := range e.each([]record{rec}, (*rowKey).checkInsert) {
+		if k.err == nil {
+			k.err = k.everything(&w)
+		}
+		if k.err != nil {
+			return nil, k.at(k.keyColumn(), k.err)
+		}
+	}
+	return w.set, nil
+}
+
+// checkInsert refuses a key that may be another row's.
+func (k *rowKey) checkInsert() error {
+	switch {
+	case k.isMaster():
+		return nil
+	case k.dk.h == nil:
+		return fmt.Errorf("the row is not sealed; call Seal before it is inserted: %w", ErrUnsealed)
+	case k.dk.IsNull():
+		return nil
+	case k.dk.h.unwrapped() == nil:
+		return fmt.Errorf("the row was loaded, and is to be inserted with the data key of the row that it was; open it first or, for a new "+
+			"row, Clear it and set its values: %w", kms.ErrInvalidRequest)
+	}
+	return k.checkContext()
+}

@@ -1,0 +1,218 @@
+package sqlseal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/rowseal/rowseal/kms"
+)
+
+// DB is a database, or a transaction of the caller's, and its dialect. Every method of this package that is given a
+// transaction works in it; with a database it makes one where several statements belong together.
+type DB struct {
+	Dialect
+	conn conn
+}
+
+// conn is what the drivers have in common.
+type conn interface {
+	exec(ctx context.Context, s Statement) (result, error)
+	// query calls row for every row.
+	query(ctx context.Context, s Statement, row func(scan func(dest ...any) error) error) error
+	// begin returns a transaction, and nil where conn is one.
+	begin(ctx context.Context) (tx conn, end func(commit bool) error, err error)
+	inTransaction() bool
+}
+
+type result struct {
+	changed int64
+	lastID  func() (int64, error)
+}
+
+// Statement is SQL with its arguments.
+type Statement struct {
+	SQL  string
+	Args []any
+}
+
+// Querier is a *sql.DB, *sql.Conn or *sql.Tx, or what wraps one, as those of sqlx and GORM.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// SQL is a database or a transaction of database/sql.
+func SQL(d Dialect, db Querier) *DB { return &DB{d, sqlConn{db}} }
+
+type sqlConn struct{ db Querier }
+
+func (c sqlConn) exec(ctx context.Context, s Statement) (result, error) {
+	r, err := c.db.ExecContext(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return result{}, err
+	}
+	changed, err := r.RowsAffected()
+	return result{changed, r.LastInsertId}, err
+}
+
+func (c sqlConn) query(ctx context.Context, s Statement, row func(scan func(dest ...any) error) error) error {
+	rows, err := c.db.QueryContext(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (c sqlConn) begin(ctx context.Context) (conn, func(bool) error, error) {
+	db, ok := c.db.(interface {
+		BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+	})
+	switch {
+	case c.inTransaction():
+		return nil, nil, nil
+	case !ok:
+		return nil, nil, fmt.Errorf("sqlseal: several statements belong together here, and a %T begins no transaction; give a *sql.DB or a "+
+			"*sql.Tx, or one row at a time: %w", c.db, kms.ErrInvalidRequest)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return sqlConn{tx}, func(commit bool) error {
+		if commit {
+			return tx.Commit()
+		}
+		return tx.Rollback()
+	}, nil
+}
+
+func (c sqlConn) inTransaction() bool {
+	_, ok := c.db.(interface{ Commit() error })
+	return ok
+}
+
+// Pgx is a database or a transaction of pgx (https://github.com/jackc/pgx) without database/sql: a *pgxpool.Pool,
+// *pgxpool.Conn, *pgx.Conn or pgx.Tx. The type parameters are inferred.
+func Pgx[Tag interface{ RowsAffected() int64 }, Rows pgxRows, Tx any](db interface {
+	pgxConn[Tag, Rows]
+	Begin(ctx context.Context) (Tx, error)
+}) *DB {
+	return &DB{PostgreSQL, native[Tag, Rows, Tx]{db, func(ctx context.Context) (any, error) { return db.Begin(ctx) }}}
+}
+
+type pgxConn[Tag, Rows any] interface {
+	Exec(ctx context.Context, sql string, args ...any) (Tag, error)
+	Query(ctx context.Context, sql string, args ...any) (Rows, error)
+}
+
+type pgxRows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close()
+}
+
+type pgxTx interface {
+	Commit(ctx context.Context) error
+	Rollback(ctx context.Context) error
+}
+
+type native[Tag interface{ RowsAffected() int64 }, Rows pgxRows, Tx any] struct {
+	db    pgxConn[Tag, Rows]
+	start func(ctx context.Context) (any, error)
+}
+
+func (c native[Tag, Rows, Tx]) exec(ctx context.Context, s Statement) (result, error) {
+	tag, err := c.db.Exec(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return result{}, err
+	}
+	return result{changed: tag.RowsAffected()}, nil
+}
+
+func (c native[Tag, Rows, Tx]) query(ctx context.Context, s Statement, row func(scan func(dest ...any) error) error) error {
+	rows, err := c.db.Query(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (c native[Tag, Rows, Tx]) begin(ctx context.Context) (conn, func(bool) error, error) {
+	if c.inTransaction() {
+		return nil, nil, nil
+	}
+	started, err := c.start(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, runs := started.(pgxConn[Tag, Rows])
+	tx, ends := started.(pgxTx)
+	if !runs || !ends {
+		return nil, nil, fmt.Errorf("sqlseal: %T is no transaction of pgx: %w", started, kms.ErrInvalidRequest)
+	}
+	return native[Tag, Rows, Tx]{db: db}, func(commit bool) error {
+		if commit {
+			return tx.Commit(ctx)
+		}
+		return tx.Rollback(context.WithoutCancel(ctx))
+	}, nil
+}
+
+func (c native[Tag, Rows, Tx]) inTransaction() bool {
+	_, ok := c.db.(pgxTx)
+	return ok
+}
+
+// InTransaction tells whether db is a transaction of the caller's.
+func (db *DB) InTransaction() bool { return db.conn.inTransaction() }
+
+// together runs do in a transaction: the caller's, or one that is committed when do returns. What is a single statement needs
+// none.
+func (db *DB) together(ctx context.Context, single bool, do func(tx *DB) error) error {
+	if single {
+		return do(db)
+	}
+	tx, end, err := db.conn.begin(ctx)
+	if err != nil {
+		return err
+	}
+	if tx == nil {
+		return do(db)
+	}
+	done := false
+	defer func() {
+		if !done { // do has panicked
+			_ = end(false)
+		}
+	}()
+	err = do(&DB{db.Dialect, tx})
+	done = true
+	if err != nil {
+		return errors.Join(err, end(false))
+	}
+	return end(true)
+}
+
+// one runs a query for one row; ok is false if there is none.
+func (db *DB) one(ctx context.Context, s Statement, dest ...any) (ok bool, err error) {
+	err = db.conn.query(ctx, s, func(scan func(...any) error) error {
+		ok = true
+		return scan(dest...)
+	})
+	return ok, err
+}

@@ -1,5 +1,5 @@
 // Package activestorage tests rowseal's package of that name with a copy of the database and disk that Rails wrote
-// (vectors/activestorage), and reads what it writes with a reader that shares no code with it.
+// (vectors/activestorage), in each database, and reads what it writes with a reader that shares no code with it.
 package activestorage
 
 import (
@@ -10,15 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/activestorage"
+	"github.com/rowseal/rowseal/internal/e2e/dbtest"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/kms/testkms"
 	"github.com/rowseal/rowseal/store"
@@ -28,9 +25,16 @@ import (
 // now is the clock of all apps.
 var now = time.Date(2026, time.December, 24, 18, 30, 5, 123_456_789, time.FixedZone("", 3600))
 
-// app is what a Rails app left: its database and its disk, in a folder.
+// site is where a Rails app has its data: a database, and a folder with its disk.
+type site struct {
+	folder   string
+	database dbtest.Database
+	dsn      string
+}
+
+// app is what a Rails app left.
 type app struct {
-	folder  string
+	site
 	db      *sql.DB
 	store   store.Store
 	files   *activestorage.Storage
@@ -38,31 +42,42 @@ type app struct {
 }
 
 // newApp copies what Rails wrote.
-func newApp(t testing.TB, opts activestorage.Options) *app {
+func newApp(t testing.TB, d dbtest.Database, opts activestorage.Options) *app {
 	t.Helper()
-	return newAppIn(t, activestorage.SQLite, opts)
+	if d == dbtest.SQLite {
+		return newAppIn(t, d, "", opts)
+	}
+	return newAppIn(t, d, d.New(t), opts)
 }
 
-func newAppIn(t testing.TB, dialect activestorage.Dialect, opts activestorage.Options) *app {
+// newAppIn copies what Rails wrote into a server's database, in place of what another app left there. SQLite has a file.
+func newAppIn(t testing.TB, d dbtest.Database, dsn string, opts activestorage.Options) *app {
 	t.Helper()
-	folder := t.TempDir()
+	at := site{folder: t.TempDir(), database: d, dsn: dsn}
 	rails, err := fs.Sub(vectors.FS, "activestorage")
 	must(t, err)
-	must(t, os.CopyFS(folder, rails))
-	must(t, os.Chmod(filepath.Join(folder, "app.sqlite3"), 0o600)) // an embedded file is read-only
-	a, err := openApp(folder, dialect, opts)
+	must(t, os.CopyFS(at.folder, rails))
+	must(t, os.Chmod(at.sqliteFile(), 0o600)) // an embedded file is read-only
+	if d == dbtest.SQLite {
+		at.dsn = "file:" + at.sqliteFile() + "?_pragma=foreign_keys(1)&_pragma=busy_timeout(10000)&_pragma=synchronous(0)"
+	}
+	a, err := at.open(opts)
 	must(t, err)
 	t.Cleanup(func() { must(t, a.db.Close()) })
+	if d != dbtest.SQLite {
+		a.migrate(t)
+	}
 	return a
 }
 
-func openApp(folder string, dialect activestorage.Dialect, opts activestorage.Options) (*app, error) {
-	const pragmas = "?_pragma=foreign_keys(1)&_pragma=busy_timeout(10000)&_pragma=synchronous(0)"
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(folder, "app.sqlite3")+pragmas)
+func (at site) sqliteFile() string { return filepath.Join(at.folder, "app.sqlite3") }
+
+func (at site) open(opts activestorage.Options) (*app, error) {
+	db, err := sql.Open(at.database.Driver, at.dsn)
 	if err != nil {
 		return nil, err
 	}
-	a := &app{folder: folder, db: db, store: store.Dir{Path: filepath.Join(folder, "storage")}, dialect: dialect}
+	a := &app{site: at, db: db, store: store.Dir{Path: filepath.Join(at.folder, "storage")}, dialect: dialects[at.database]}
 	opts.Now = func() time.Time { return now }
 	return a, a.use(opts)
 }
@@ -73,12 +88,12 @@ func (a *app) use(opts activestorage.Options) (err error) {
 	return err
 }
 
-// inTx runs do in a transaction that speaks the app's dialect, and ends both as they should.
+// inTx runs do in a transaction, and ends both as they should.
 func (a *app) inTx(t testing.TB, do func(tx *sql.Tx, change *activestorage.Change) error) error {
 	t.Helper()
 	tx, err := a.db.BeginTx(t.Context(), nil)
 	must(t, err)
-	change := a.files.Begin(spokenTx{tx, a.dialect})
+	change := a.files.Begin(tx)
 	if err := do(tx, change); err != nil {
 		must(t, tx.Rollback())
 		must(t, change.Rollback(t.Context()))
@@ -92,7 +107,7 @@ func (a *app) inTx(t testing.TB, do func(tx *sql.Tx, change *activestorage.Chang
 // load returns all attachments of a user.
 func (a *app) load(t testing.TB, userID int) activestorage.Attachments {
 	t.Helper()
-	found, err := a.files.Load(t.Context(), spokenDB{a.db, a.dialect}, "User", userID)
+	found, err := a.files.Load(t.Context(), a.db, "User", userID)
 	must(t, err)
 	return found
 }
@@ -112,79 +127,27 @@ func (a *app) objects(t testing.TB) (keys []string) {
 // strays returns the objects that no blob names.
 func (a *app) strays(t testing.TB) []string {
 	t.Helper()
-	keys, err := a.files.Unreferenced(t.Context(), spokenDB{a.db, a.dialect}, a.objects(t)...)
+	keys, err := a.files.Unreferenced(t.Context(), a.db, a.objects(t)...)
 	must(t, err)
 	return keys
 }
 
+func (a *app) queryRow(t testing.TB, query string, args ...any) *sql.Row {
+	t.Helper()
+	return a.db.QueryRowContext(t.Context(), spell(a.dialect, query), args...)
+}
+
 func (a *app) count(t testing.TB, from string, args ...any) (n int) {
 	t.Helper()
-	must(t, a.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+from, args...).Scan(&n))
+	must(t, a.queryRow(t, "SELECT COUNT(*) FROM "+from, args...).Scan(&n))
 	return n
 }
 
 // exec runs what a Rails app might.
 func (a *app) exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	_, err := a.db.ExecContext(t.Context(), statement, args...)
+	_, err := a.db.ExecContext(t.Context(), spell(a.dialect, statement), args...)
 	must(t, err)
-}
-
-// spokenDB lets SQLite understand the other dialects. It knows their parameters, quotes and times, and panics where one
-// speaks another's.
-type spokenDB struct {
-	activestorage.DB
-	dialect activestorage.Dialect
-}
-
-func (db spokenDB) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	query, args = heard(db.dialect, query, args)
-	return db.DB.QueryContext(ctx, query, args...)
-}
-
-type spokenTx struct {
-	activestorage.Tx
-	dialect activestorage.Dialect
-}
-
-func (tx spokenTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	query, args = heard(tx.dialect, query, args)
-	return tx.Tx.QueryContext(ctx, query, args...)
-}
-
-func (tx spokenTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	query, args = heard(tx.dialect, query, args)
-	return tx.Tx.ExecContext(ctx, query, args...)
-}
-
-var bareKey = regexp.MustCompile("[^.\"`a-z_]key[^\"`a-z_]") // MySQL and the SQL standard reserve the word
-
-func heard(d activestorage.Dialect, query string, args []any) (string, []any) {
-	wrong := bareKey.MatchString(query)
-	query, locks := strings.CutSuffix(query, " FOR UPDATE")
-	switch d {
-	case activestorage.PostgreSQL:
-		wrong = wrong || strings.ContainsAny(query, "?`") || strings.Count(query, "$") != len(args)
-		query = strings.ReplaceAll(query, "$", "?")
-		for i, arg := range args {
-			if at, ok := arg.(time.Time); ok {
-				args[i] = at.UTC().Format("2006-01-02 15:04:05.000000")
-			}
-		}
-	case activestorage.MySQL:
-		wrong = wrong || strings.ContainsAny(query, `$"`) || strings.Contains(query, "RETURNING")
-	default:
-		wrong = wrong || locks || strings.ContainsAny(query, "$`")
-	}
-	for _, arg := range args {
-		if _, isTime := arg.(time.Time); isTime {
-			wrong = true // each driver would write it in its own way
-		}
-	}
-	if wrong {
-		panic("not " + string(d) + ": " + query)
-	}
-	return query, args
 }
 
 // User is a row of the app: has_kms_key, encrypts_attached :license, :documents, key: :kms_key, and :avatar under
@@ -222,17 +185,18 @@ var users = func() *rowseal.Model[User] {
 	return users
 }()
 
-func loadUser(ctx context.Context, db *sql.DB, id int64) (*User, error) {
+func (a *app) loadUser(ctx context.Context, id int64) (*User, error) {
 	u := &User{}
-	err := db.QueryRowContext(ctx, "SELECT id, encrypted_kms_key FROM users WHERE id = ?", id).Scan(&u.ID, &u.EncryptedKMSKey)
+	query := spell(a.dialect, "SELECT id, encrypted_kms_key FROM users WHERE id = ?")
+	err := a.db.QueryRowContext(ctx, query, id).Scan(&u.ID, &u.EncryptedKMSKey)
 	return u, err
 }
 
 // saveKey writes a user's key column if it is as it was loaded.
-func saveKey(ctx context.Context, tx activestorage.Tx, u *User) error {
+func (a *app) saveKey(ctx context.Context, tx activestorage.Tx, u *User) error {
 	loaded, _ := u.EncryptedKMSKey.Stored()
-	result, err := tx.ExecContext(ctx, "UPDATE users SET encrypted_kms_key = ? WHERE id = ? AND encrypted_kms_key IS ?",
-		u.EncryptedKMSKey, u.ID, loaded)
+	statement := "UPDATE users SET encrypted_kms_key = ? WHERE id = ? AND encrypted_kms_key " + same[a.dialect] + " ?"
+	result, err := tx.ExecContext(ctx, spell(a.dialect, statement), u.EncryptedKMSKey, u.ID, loaded)
 	if err != nil {
 		return err
 	}
@@ -244,7 +208,7 @@ func saveKey(ctx context.Context, tx activestorage.Tx, u *User) error {
 
 func (a *app) user(t testing.TB, id int64) *User {
 	t.Helper()
-	u, err := loadUser(t.Context(), a.db, id)
+	u, err := a.loadUser(t.Context(), id)
 	must(t, err)
 	return u
 }

@@ -31,7 +31,8 @@ func Example() {
 		fmt.Println(document.Blob.SafeFilename(), document.Blob.ContentType)
 	}
 
-	u, err := loadUser(ctx, db, 3) // SELECT id, encrypted_kms_key FROM users WHERE id = 3
+	u := &User{}
+	err = db.QueryRowContext(ctx, "SELECT id, encrypted_kms_key FROM users WHERE id = 3").Scan(&u.ID, &u.EncryptedKMSKey)
 	check(err)
 	box, err := users.Box(ctx, u, "documents")
 	check(err)

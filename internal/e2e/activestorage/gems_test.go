@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/rowseal/rowseal/activestorage"
+	"github.com/rowseal/rowseal/internal/e2e/dbtest"
 )
 
 // gemsProgram is a Rails app of one file. It prints what every attachment opens to.
@@ -42,7 +43,7 @@ func TestTheGemsOpenEveryAttachmentThatIsWritten(t *testing.T) {
 	if _, err := ruby(t, requires); err != nil {
 		t.Skip("Ruby lacks a gem; CONTRIBUTING.md says which gems this test takes")
 	}
-	a := newApp(t, activestorage.Options{})
+	a := newApp(t, dbtest.SQLite, activestorage.Options{})
 	a.wantGems(t, "what Rails wrote")
 	a.attach(t, 3, "documents", textFile("é more.txt", "more"), a.rowBox(t, 3))
 	must(t, a.inTx(t, func(_ *sql.Tx, change *activestorage.Change) error {

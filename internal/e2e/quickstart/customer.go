@@ -8,6 +8,7 @@ import (
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/blindindex"
+	"github.com/rowseal/rowseal/sqlseal"
 	"github.com/rowseal/rowseal/store"
 )
 
@@ -35,16 +36,7 @@ func newCustomers(ring *rowseal.Keyring) (*rowseal.Model[Customer], error) {
 
 func add(ctx context.Context, db *sql.DB, customers *rowseal.Model[Customer], c *Customer, contract io.Reader) error {
 	c.Contract.Set(contract, rowseal.FileInfo{Name: "contract.pdf", ContentType: "application/pdf"})
-	if err := customers.Seal(ctx, c); err != nil { // fills the index and stores the file, sealed
-		return err
-	}
-	_, err := db.ExecContext(ctx,
-		`INSERT INTO customers (id, encrypted_kms_key, email_ciphertext, email_bidx, contract_file) VALUES (?, ?, ?, ?, ?)`,
-		c.ID, c.EncryptedKMSKey, c.Email, c.EmailIndex, c.Contract)
-	if err != nil {
-		return err
-	}
-	return customers.Committed(ctx, c)
+	return sqlseal.New(customers, nil).Insert(ctx, sqlseal.SQL(sqlseal.SQLite, db), c) // fills the index and stores the file, sealed
 }
 
 func find(ctx context.Context, db *sql.DB, customers *rowseal.Model[Customer], email string) (*Customer, error) {

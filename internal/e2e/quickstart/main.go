@@ -10,6 +10,7 @@ import (
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
 	_ "github.com/rowseal/rowseal/kms/localkms"
+	"github.com/rowseal/rowseal/sqlseal"
 	_ "modernc.org/sqlite"
 )
 
@@ -33,19 +34,17 @@ func run(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 
-	u := User{ID: 1}
+	table := sqlseal.New(users, nil)
+	conn := sqlseal.SQL(sqlseal.SQLite, db)
+
+	var u User
 	u.Email.Set("ada@example.org")
-	if err := users.Seal(ctx, &u); err != nil { // a new data key, wrapped for this row
-		return err
-	}
-	_, err = db.ExecContext(ctx, `INSERT INTO users (id, encrypted_kms_key, email_ciphertext) VALUES (?, ?, ?)`,
-		u.ID, u.EncryptedKMSKey, u.Email)
-	if err != nil {
+	if err := table.Insert(ctx, conn, &u); err != nil { // a new data key, wrapped for this row
 		return err
 	}
 
 	var v User
-	row := db.QueryRowContext(ctx, `SELECT id, encrypted_kms_key, email_ciphertext FROM users WHERE id = 1`)
+	row := db.QueryRowContext(ctx, `SELECT id, encrypted_kms_key, email_ciphertext FROM users WHERE id = ?`, u.ID)
 	if err := row.Scan(&v.ID, &v.EncryptedKMSKey, &v.Email); err != nil {
 		return err
 	}
@@ -53,8 +52,13 @@ func run(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	email, err := v.Email.Get()
+	if err != nil {
+		return err
+	}
 	fmt.Println(email)
-	return err
+
+	v.Email.Set("countess@example.org")
+	return table.Update(ctx, conn, &v) // if the row still has the data key that was loaded
 }
 
 func main() {

@@ -167,7 +167,7 @@ func (k *rowKey) changedCells(w *write) (changed []changedCell, err error) {
 		if past.sent {
 			w.unsure = true
 		}
-		if past.sent && w.now != nil && !base.isSame(past.stored) {
+		if past.sent && w.now != nil && !past.mayBe(base) {
 			return nil, k.at(f.Column, fmt.Errorf("it was written in a transaction whose end is not known, and holds something else now: %w", ErrConflict))
 		}
 		changed = append(changed, k.fieldCell(i))
@@ -392,6 +392,7 @@ func (k *rowKey) wrote() {
 		cell, _ := k.rec.field(i)
 		if past := cell.past(); !cell.isSet() && !past.isKept(cell.sealed()) {
 			past.sent = true
+			past.earlier = append(slices.Clip(past.earlier), cell.sealed())
 			cell.keepPast(past)
 		}
 	}

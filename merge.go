@@ -32,11 +32,13 @@ func (e *engine) merge(ctx context.Context, rec record, now map[string]any) erro
 		plans = append(plans, p)
 		return err
 	})
+	var theirs []*rowKey
 	for _, p := range plans {
-		if p != nil && p.theirs != nil && p.theirs.job != nil {
-			runJobs(ctx, []*rowKey{p.theirs})
+		if p != nil && p.theirs != nil {
+			theirs = append(theirs, p.theirs)
 		}
 	}
+	runJobs(ctx, theirs)
 	for i, k := range work {
 		if k.err == nil {
 			k.err = k.finishMerge(m, plans[i])
@@ -75,10 +77,10 @@ func (k *rowKey) planMerge(m merging) (*keyMerge, error) {
 		return p, k.untouched(m)
 	case !p.moved:
 		return p, nil
+	case !k.hasChanged() && (k.unwrapped() == nil || !stored.filled()):
+		return p, nil
 	case !stored.filled():
 		return nil, fmt.Errorf("someone else has removed the data key: %w", ErrConflict)
-	case k.unwrapped() == nil && !k.hasChanged():
-		return p, nil
 	case k.sealOnly:
 		return nil, fmt.Errorf("the row has another data key now, and a Sealer opens nothing; load the row again, Clear it and set "+
 			"its values: %w", ErrConflict)
@@ -246,7 +248,7 @@ func (k *rowKey) mergeField(m merging, i int, resealed bool) error {
 			return nil
 		}
 		return k.adopt(m, i, now)
-	case past.sent && !now.isSame(past.stored) && !now.isSame(current):
+	case past.sent && !now.isSame(current) && !past.mayBe(now):
 		return fmt.Errorf("it was written in a transaction whose end is not known, and holds something else now: %w", ErrConflict)
 	}
 	if now.isSame(current) && !resealed {
@@ -255,6 +257,7 @@ func (k *rowKey) mergeField(m merging, i int, resealed bool) error {
 	if current.filled() && !cell.setAgain() {
 		return fmt.Errorf("the row has changed, and the value to be written is not known any more; load it again: %w", ErrConflict)
 	}
+	past.earlier = append(slices.Clip(past.earlier), past.stored)
 	past.stored, past.sent = now, false
 	cell.keepPast(past)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/rowseal/rowseal/lockbox"
@@ -38,13 +39,20 @@ type cell[T any] struct {
 type history struct {
 	stored column // what the database holds, as far as the row knows
 	sent   bool   // the content was written, in a transaction whose end is not known
-	nulled bool   // NULL was set, and is to be written whatever the database holds
-	remade bool   // its indexes were made anew
+	// earlier is what else the database may hold again, after a rollback: what it held before, and what was sent.
+	earlier []column
+	nulled  bool // NULL was set, and is to be written whatever the database holds
+	remade  bool // its indexes were made anew
 }
 
 // isKept tells whether a column with this content is not to be written.
 func (h history) isKept(current column) bool {
 	return !h.nulled && (current.kind == notLoaded || current.isSame(h.stored))
+}
+
+// mayBe tells whether the database may hold this by what the row has done itself.
+func (h history) mayBe(now column) bool {
+	return now.isSame(h.stored) || slices.ContainsFunc(h.earlier, now.isSame)
 }
 
 func (s Sealed[T]) past() history {
@@ -55,7 +63,9 @@ func (s Sealed[T]) past() history {
 }
 
 // since is the history of another content.
-func (s Sealed[T]) since() history { return history{stored: s.past().stored} }
+func (s Sealed[T]) since() history {
+	return history{stored: s.past().stored, earlier: s.past().earlier}
+}
 
 // keepPast changes the history.
 func (s *Sealed[T]) keepPast(h history) {

@@ -79,8 +79,8 @@ type Record struct {
 }
 
 // Record returns a row. columns are its values by column, as the database driver gave them; sealed columns are text or
-// bytes. Columns that are not there were not loaded. Values of other columns are read when a context needs them. A new
-// row has no sealed columns yet.
+// bytes. Columns that are not there were not loaded. Values of other columns are read when a context needs them; there text must
+// be a string, and drivers that give it as bytes, as MySQL's do, need a conversion. A new row has no sealed columns yet.
 func (t *Table) Record(columns map[string]any) (*Record, error) {
 	s := t.schema
 	r := &Record{

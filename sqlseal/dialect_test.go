@@ -66,7 +66,7 @@ func TestConditionsCompareBytesAndKnowNULL(t *testing.T) {
 }
 
 func TestAnUnknownDialectIsRefused(t *testing.T) {
-	table, u := newTable(t, nil), &User{ID: "1"}
+	table, u := newTable(t, nil), &User{ID: 1}
 	u.Email.Set("ada@example.org")
 	for what, err := range map[string]error{
 		"Insert": table.Insert(t.Context(), sqlseal.SQL("oracle", printer{}), u),
@@ -94,7 +94,7 @@ func newTable(t *testing.T, opts *sqlseal.Options) *sqlseal.Table[User] {
 
 // Rows of a transaction that cannot be rolled back would be inserted in part.
 func TestSeveralRowsNeedSomethingThatBeginsATransaction(t *testing.T) {
-	a, b := &User{ID: "1"}, &User{ID: "2"}
+	a, b := &User{ID: 1}, &User{ID: 2}
 	a.Email.Set("ada@example.org")
 	b.Email.Set("grace@example.org")
 	err := newTable(t, nil).Insert(t.Context(), sqlseal.SQL(sqlseal.SQLite, printer{}), a, b)
@@ -130,7 +130,7 @@ func (t tx) Rollback(context.Context) error                        { t.note("ROL
 func TestPgxNeedsNoDatabaseSQL(t *testing.T) {
 	var statements []string
 	p := pool{&statements}
-	a, b := &User{ID: "1"}, &User{ID: "2"}
+	a, b := &User{ID: 1}, &User{ID: 2}
 	a.Email.Set("ada@example.org")
 	b.Email.Set("grace@example.org")
 	table := newTable(t, nil)

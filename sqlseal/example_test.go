@@ -14,7 +14,7 @@ import (
 )
 
 type User struct {
-	ID              string
+	ID              int64
 	Name            string
 	EncryptedKMSKey rowseal.DataKey
 	Email           rowseal.Sealed[string]
@@ -35,7 +35,7 @@ func Example() {
 	db := sqlseal.SQL(sqlseal.PostgreSQL, printer{})
 	ctx := context.Background()
 
-	u := User{ID: "ann", Name: "Ann"}
+	u := User{ID: 1, Name: "Ann"}
 	u.Email.Set("ann@example.org")
 	if err := table.Insert(ctx, db, &u); err != nil {
 		log.Fatal(err)

@@ -31,6 +31,9 @@ func (w *Writer) BeforeInsert(ctx context.Context, db *DB, rows []any) (later bo
 			waiting = nil
 		}
 	}
+	if err := w.checkTexts(ctx, db, rows); err != nil {
+		return false, err
+	}
 	switch {
 	case len(waiting) == 0:
 		return false, w.rows.Seal(w.guard(ctx, db), rows...)

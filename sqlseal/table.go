@@ -145,8 +145,12 @@ func (w *Writer) insertOne(ctx context.Context, db *DB, row any, columns []rowse
 		return err
 	}
 	last, err := result.lastID()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case last == 0:
+		return fmt.Errorf("sqlseal: the database has made no AUTO_INCREMENT of %s.%s, and does not tell the id that it has made; give the row "+
+			"its id, or use the Order FetchID: %w", w.schema.Table, w.schema.PrimaryKey, kms.ErrInvalidRequest)
 	}
 	return assign(id, last)
 }
@@ -206,6 +210,9 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 	}
 	if waiting, err := w.waiting(rows); err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("sqlseal: a row of %s to upsert has no %s; Insert it: %w", w.schema.Table, w.schema.PrimaryKey, rowseal.ErrNotReady))
+	}
+	if err := w.checkTexts(ctx, db, rows); err != nil {
+		return err
 	}
 	if err := w.rows.Seal(w.guard(ctx, db), rows...); err != nil {
 		return err

@@ -3,9 +3,11 @@ package sqlseal
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -17,6 +19,9 @@ type Writer struct {
 	rows   *rowseal.Rows
 	schema rowseal.Schema
 	opts   Options
+	// columns are those of the table, as far as they are only asked for what does not change under a running program: the types
+	// of the encryption context's.
+	columns atomic.Pointer[[]rowseal.TableColumn]
 }
 
 // Options changes what a Table assumes. The zero value is right for a table whose other columns the application writes by
@@ -88,9 +93,9 @@ func (w *Writer) Update(ctx context.Context, db *DB, row any, writes []string, r
 	ctx = w.guard(ctx, db)
 	var now map[string]any
 	same := 0 // how often nothing was changed although the row holds what the change expects
-	for range tries {
+	for try := range tries {
 		if err := w.rows.Seal(ctx, row); err != nil {
-			return err
+			return lostRace(try, err)
 		}
 		change, err := w.rows.Change(row, writes, now)
 		if err != nil {
@@ -104,6 +109,11 @@ func (w *Writer) Update(ctx context.Context, db *DB, row any, writes []string, r
 		}
 		if err := w.checkColumns(ctx, db, change); err != nil {
 			return err
+		}
+		if w.writesContext(change, writes) {
+			if err := w.checkTexts(ctx, db, []any{row}); err != nil {
+				return err
+			}
 		}
 		changed, err := run(change)
 		if err != nil || changed == 1 {
@@ -123,10 +133,28 @@ func (w *Writer) Update(ctx context.Context, db *DB, row any, writes []string, r
 			continue
 		}
 		if err := w.rows.Merge(ctx, row, now); err != nil {
-			return err
+			return lostRace(1, err)
 		}
 	}
 	return fmt.Errorf("sqlseal: others have changed the row of %s %d times while it was to be written: %w", w.schema.Table, tries, rowseal.ErrConflict)
+}
+
+// lostRace says of a request to a KMS that Options.NoKMSInTransaction refuses why it was to be made: after the first try only
+// because others have changed the row. A transaction that is begun again is not refused.
+func lostRace(try int, err error) error {
+	if try == 0 || !errors.Is(err, kms.ErrBudget) {
+		return err
+	}
+	return fmt.Errorf("%w: others have changed the row: %w", err, rowseal.ErrConflict)
+}
+
+// writesContext tells whether a new data key is written together with a column that it is wrapped for.
+func (w *Writer) writesContext(change rowseal.Change, writes []string) bool {
+	isKey := func(k rowseal.KeyColumn) bool {
+		return slices.ContainsFunc(change.Set, func(a rowseal.Assignment) bool { return a.Column == k.Column })
+	}
+	return slices.ContainsFunc(w.rows.ContextColumns(), func(c string) bool { return slices.Contains(writes, c) }) &&
+		slices.ContainsFunc(w.schema.Keys, isKey)
 }
 
 func (w *Writer) merge(ctx context.Context, db *DB, row any) (map[string]any, error) {

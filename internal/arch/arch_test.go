@@ -53,11 +53,13 @@ var places = []place{
 	{".", []string{"kms", "lockbox", "attrencrypted", "blindindex", "store", "internal/errs", "internal/mime64"}},
 	{"activestorage", []string{"store", "internal/errs"}},
 	{"sqlseal", []string{".", "kms"}},
+	{"gormseal", []string{".", "attrencrypted", "blindindex", "kms", "sqlseal"}},
 
 	{"cmd/rowseal", []string{"cmd/rowseal/internal/cli"}},
 	{"cmd/rowseal/internal/...", []string{public, "cmd/rowseal/internal/..."}},
 
-	{"internal/e2e/...", []string{public, "internal/e2e/..."}}, // never published
+	{"examples/...", []string{public, "examples/..."}}, // not published, nor is what follows
+	{"internal/e2e/...", []string{public, "internal/e2e/..."}},
 }
 
 // outside lists the modules that go.work leaves out.

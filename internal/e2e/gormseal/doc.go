@@ -1,0 +1,2 @@
+// Package gormseal tests rowseal's GORM plugin on real databases.
+package gormseal

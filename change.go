@@ -159,9 +159,9 @@ func (k *rowKey) changedCells(w *write) (changed []changedCell, err error) {
 		if err != nil {
 			return nil, k.at(f.Column, err)
 		}
-		known := past
-		known.stored = base
-		if known.isKept(cell.sealed()) {
+		there := past
+		there.stored = base
+		if past.isKept(cell.sealed()) || there.isKept(cell.sealed()) { // it is not this row's to write, or is there already
 			continue
 		}
 		if past.sent {

@@ -104,6 +104,37 @@ func (e *engine) indexValues(ctx context.Context, work []*rowKey) []newIndex {
 	return all
 }
 
+// planIndexes has the keys opened of fields that stay, where an index is made of them and of a field that was set under
+// another key.
+func (e *engine) planIndexes(work []*rowKey) {
+	for row := range byRow(work) {
+		for _, x := range e.indexes {
+			set := func(field int) bool {
+				return slices.ContainsFunc(row, func(k *rowKey) bool { return k.valueOf(field) != nil })
+			}
+			if !slices.ContainsFunc(x.fields, set) {
+				continue
+			}
+			for _, k := range row {
+				if k.opened == nil && k.job == nil && k.err == nil && k.holds(x.fields) {
+					k.err = k.needKey()
+				}
+			}
+		}
+	}
+}
+
+// holds tells whether one of the fields is sealed under the row's data key.
+func (k *rowKey) holds(fields []int) bool {
+	return !k.isMaster() && !k.dk.IsNull() && slices.ContainsFunc(fields, func(field int) bool {
+		if !slices.Contains(k.fields(), field) {
+			return false
+		}
+		cell, _ := k.rec.field(field)
+		return cell.sealed().filled()
+	})
+}
+
 // indexColumn makes one index, for all rows that need it.
 func (e *engine) indexColumn(ctx context.Context, number int, work []*rowKey) []newIndex {
 	x := e.indexes[number]

@@ -352,24 +352,21 @@ func TestAnIndexOfAFieldUnderAMasterKey(t *testing.T) {
 	}
 }
 
-func TestAnIndexOverAFieldThatIsNotOpenIsRefused(t *testing.T) {
-	contacts := contactsOf(t, &kmstest.Fake{BatchSize: 10}, nil)
+func TestAnIndexOverTwoKeysOpensTheKeyOfTheFieldThatStays(t *testing.T) {
+	fake := &kmstest.Fake{BatchSize: 10}
+	contacts := contactsOf(t, fake, nil)
 	row := sealed(t, contacts, newContact(1))
 	c := load[contactRow](t, 1, row)
 	c.Name.Set("Eve")
-	unchangedRow(t, "Seal", c, rowseal.ErrNotOpened, func() error {
-		err := contacts.Seal(t.Context(), c)
-		wantPlace(t, err, "contacts", "1", "name_city_bidx", 1)
-		wantMessage(t, err, "it is made of city_ciphertext too, which is sealed; open the row first")
-		return err
-	})
 	unchangedRow(t, "Only", c, kms.ErrInvalidRequest, func() error {
 		err := contacts.Only("").Seal(t.Context(), c)
 		wantMessage(t, err, "it is made of city_ciphertext too, which Only has left out")
 		return err
 	})
-	must(t, contacts.Open(t.Context(), c))
+	unchangedRow(t, "a Sealer", c, kms.ErrAccessDenied, func() error { return contacts.Sealer().Seal(t.Context(), c) })
+	fake.Reset()
 	must(t, contacts.Seal(t.Context(), c))
+	wantRequests(t, "both keys in one batch", fake, 0, 1)
 	if c.NameCity.Text() != hmacIndex(t, "name_city_bidx", "eve\x1flondon") {
 		t.Errorf("%q", c.NameCity.Text())
 	}

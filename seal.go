@@ -20,6 +20,7 @@ func (e *engine) seal(ctx context.Context, records []record) error {
 		return e.err
 	}
 	work := e.each(records, (*rowKey).planSeal)
+	e.planIndexes(work)
 	runJobs(ctx, work)
 	e.sealAndCommit(ctx, work)
 	return batchError(work, len(records))

@@ -276,13 +276,23 @@ func (c *creation) insert(insert func(*gorm.DB), later bool) {
 	}
 }
 
-// statements are the rows of each INSERT. Where the database does not return ids, GORM counts on from the first one, which is
-// wrong where auto_increment_increment is not 1, and then keys would be wrapped for other rows.
+// statements are the rows of each INSERT. One at a time are inserted, where keys have to wait for ids, rows of which nothing else
+// is written, because DEFAULT VALUES makes one row; and rows whose ids GORM counts on from the first, because the database
+// returns no others: where auto_increment_increment is not 1 that is wrong, and keys would be wrapped for other rows.
 func (c *creation) statements(later bool) [][]any {
-	if later && len(c.fresh) > 1 && !slices.Contains(c.db.Statement.BuildClauses, "RETURNING") && c.db.Name() == string(sqlseal.MySQL) {
+	counts := !slices.Contains(c.db.Statement.BuildClauses, "RETURNING") && c.db.Name() == string(sqlseal.MySQL)
+	if later && len(c.fresh) > 1 && (counts || c.insertsNothing()) {
 		return slices.Collect(slices.Chunk(c.fresh, 1))
 	}
 	return [][]any{c.fresh}
+}
+
+// insertsNothing tells whether the INSERT has no column but ids, while what is sealed is left out.
+func (c *creation) insertsNothing() bool {
+	left := c.t.writer.OmitBeforeID()
+	return len(left) > 0 && !slices.ContainsFunc(c.t.schema.DBNames, func(column string) bool {
+		return !c.t.schema.FieldsByDBName[column].PrimaryKey && !slices.Contains(left, column)
+	})
 }
 
 // areInserted tells whether all rows are certainly as they are in the database. With RETURNING, GORM's count says nothing of a

@@ -130,6 +130,7 @@ func (w *Writer) Update(ctx context.Context, db *DB, row any, writes []string, r
 			if same++; same > 1 && db.Dialect == MySQL {
 				return nil // which counts no row whose columns already have what is written
 			}
+			now = nil
 			continue
 		}
 		if err := w.rows.Merge(ctx, row, now); err != nil {

@@ -100,7 +100,7 @@ func (k *rowKey) planChange(w *write) error {
 	if w.now != nil && !base.isSame(stored) && !base.isSame(k.dk.h.written()) {
 		return fmt.Errorf("the row has another wrapped key now: %w", ErrConflict)
 	}
-	if sent := k.dk.h.written(); sent.kind != notLoaded {
+	if sent := k.dk.h.written(); sent.kind != notLoaded || k.dk.h.wasInserted() {
 		w.unsure = true
 	}
 	keyChanged := !current.isSame(base) && (base.kind != notLoaded || current.filled())
@@ -416,7 +416,7 @@ func (k *rowKey) inserted() {
 		if k.dk.h == nil {
 			*k.dk = k.dk.replace(column{kind: isNull}, nil)
 		}
-		k.dk.h.committed()
+		k.dk.h.insert()
 	}
 	for _, i := range k.fields() {
 		cell, _ := k.rec.field(i)

@@ -35,6 +35,7 @@ type handle struct {
 	sent   column // what was written since, in a transaction whose end is not known; not loaded: nothing
 	// replaced tells that current is no wrapping of the data key in stored, so that what is sealed under that is lost.
 	replaced bool
+	inserted bool  // stored was inserted, in a transaction whose end is not known
 	rows     *Rows // that the row was bound to
 	opened   *openedKey
 	// secret is the data key of a row that is inserted before the KMS can be told its id: the key column is NULL until Seal
@@ -87,7 +88,7 @@ func (h *handle) committed() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored, h.sent, h.replaced, h.purged, h.movedFrom = h.current, column{}, false, false, nil
+	h.stored, h.sent, h.replaced, h.inserted, h.purged, h.movedFrom = h.current, column{}, false, false, false, nil
 }
 
 // wrote tells that the key was in a statement, and that nobody knows yet whether its transaction is committed.
@@ -110,6 +111,24 @@ func (h *handle) written() column {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.sent
+}
+
+// insert tells that the row was inserted as it is.
+func (h *handle) insert() {
+	h.committed()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inserted = true
+}
+
+// wasInserted tells whether the row is in the database only if a transaction was committed whose end is not known.
+func (h *handle) wasInserted() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.inserted
 }
 
 // loses tells whether the data key of the stored column is given up.
@@ -242,7 +261,7 @@ func (k DataKey) current() column {
 // replace returns another key, which remembers what the database holds.
 func (k DataKey) replace(current column, opened *openedKey) DataKey {
 	h := &handle{stored: k.h.inDatabase(), sent: k.h.written(), replaced: true, current: current, opened: opened, movedFrom: k.h.moving()}
-	h.rows = k.h.boundTo()
+	h.rows, h.inserted = k.h.boundTo(), k.h.wasInserted()
 	h.purged = h.stored.filled() && !k.h.forgetsAttachments()
 	return DataKey{h}
 }

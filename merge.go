@@ -73,6 +73,9 @@ func (k *rowKey) planMerge(m merging) (*keyMerge, error) {
 		return nil, err
 	}
 	switch {
+	case p.moved && k.dk.h.wasInserted():
+		return nil, fmt.Errorf("the row was inserted in a transaction whose end is not known, and has another data key now: it is another row, or "+
+			"was changed since; load it, or Create it anew: %w", ErrConflict)
 	case k.dk.h.loses() && known.filled():
 		return p, k.untouched(m)
 	case !p.moved:

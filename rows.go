@@ -101,6 +101,16 @@ func (r *Rows) Pointer(row any, column string) (any, error) {
 	return rec.pointer(column)
 }
 
+// IsLoaded tells whether the row is in the database, as far as it knows: one of its key columns was loaded or written.
+func (r *Rows) IsLoaded(row any) bool {
+	loaded := false
+	r.each(r.all([]any{row}), func(k *rowKey) error {
+		loaded = loaded || !k.isMaster() && k.dk.h.inDatabase().kind != notLoaded
+		return nil
+	})
+	return loaded
+}
+
 // Values returns what an INSERT writes into the row's sealed columns. A value that was set and not sealed is ErrUnsealed,
 // and so is a data key that Seal has not seen. A wrapped key that the row was loaded with must be open, because only then is
 // it known to be that of the row which is to be inserted.
@@ -167,7 +177,7 @@ func (r *Rows) Lookup(ctx context.Context, column string, values ...any) ([]driv
 }
 
 // Inserted tells that the rows were inserted as they are now, values that are set and not sealed as NULL. Whether the
-// transaction is committed does not matter: if it is not, there is no row to update.
+// transaction is committed matters only where somebody else changes the row, or inserts it, before Committed: that is ErrConflict.
 func (r *Rows) Inserted(rows ...any) {
 	r.each(r.all(rows), func(k *rowKey) error { k.inserted(); return nil })
 }

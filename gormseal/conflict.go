@@ -39,6 +39,9 @@ func conflictOf(stmt *gorm.Statement, columns []string) (conflict, error) {
 	case strings.Contains(modifier, "REPLACE"):
 		return conflict{}, fmt.Errorf("gormseal: INSERT %s into %s would delete rows, with what is sealed in them; name the columns in "+
 			"clause.OnConflict: %w", insert.Modifier, stmt.Table, kms.ErrInvalidRequest)
+	case strings.Contains(modifier, "IGNORE") && stmt.DB.Name() == string(sqlseal.MySQL):
+		return conflict{}, fmt.Errorf("gormseal: INSERT %s into %s would cut what is too long for its column, and a ciphertext that is cut does not open; "+
+			"use clause.OnConflict{DoNothing: true}: %w", insert.Modifier, stmt.Table, kms.ErrInvalidRequest)
 	case strings.Contains(modifier, "IGNORE"):
 		return conflict{does: ignore}, nil
 	}
@@ -112,7 +115,7 @@ func (c *conflict) judge(table string, d sqlseal.Dialect, sealed, context []stri
 		}
 	}
 	if len(replaced) == 0 {
-		return nil
+		return c.judgeAnyIndex(table, d, context)
 	}
 	for _, column := range sealed {
 		if !slices.Contains(replaced, column) {
@@ -125,5 +128,17 @@ func (c *conflict) judge(table string, d sqlseal.Dialect, sealed, context []stri
 			"Columns: %w", table, kms.ErrInvalidRequest)
 	}
 	c.does = replace
+	return nil
+}
+
+// judgeAnyIndex refuses columns of the encryption context where the database takes any unique index for the target, as MySQL does: the
+// row that is there may be the same by another one.
+func (c *conflict) judgeAnyIndex(table string, d sqlseal.Dialect, context []string) error {
+	for _, a := range c.updates {
+		if column := mentioned(a.Column.Name, context); column != "" && d == sqlseal.MySQL {
+			return fmt.Errorf("gormseal: OnConflict writes column %s of %s, which the encryption context uses, and MySQL and MariaDB know no target, so "+
+				"that it may be another row's; leave it out: %w", column, table, rowseal.ErrContextChanged)
+		}
+	}
 	return nil
 }

@@ -122,6 +122,9 @@ func (c *creation) columns() ([]string, error) {
 func (c *creation) judgeConflict(rows []any) error {
 	context := c.t.context
 	isID := func(column string) bool { return slices.Contains(c.t.schema.PrimaryFieldDBNames, column) }
+	if err := c.conflict.judgeAnyIndex(c.t.schema.Table, sqlseal.Dialect(c.db.Name()), c.t.schema.PrimaryFieldDBNames); err != nil {
+		return err
+	}
 	if len(c.conflict.target) > 0 && !slices.ContainsFunc(c.conflict.target, func(column string) bool { return !isID(column) }) &&
 		!slices.ContainsFunc(rows, func(row any) bool { return c.t.hasID(row) && !c.t.isLoaded(row) }) {
 		context = nil
@@ -228,7 +231,7 @@ func (c *creation) run(insert func(*gorm.DB)) {
 		do()
 		return
 	}
-	together(c.db, do)
+	together(c.db, c.tr.callers, do)
 }
 
 // checkValues is the last look at what the INSERT writes: a data key that may be another row's is refused.

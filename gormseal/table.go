@@ -75,13 +75,7 @@ func (t *table) isSealed(column string) bool {
 }
 
 // isLoaded tells whether the row is in the database, as far as it knows: it was loaded, or written.
-func (t *table) isLoaded(row any) bool {
-	return slices.ContainsFunc(t.keys, func(f *schema.Field) bool {
-		key, _ := t.value(f, row).(rowseal.DataKey)
-		_, loaded := key.Stored()
-		return loaded
-	})
-}
+func (t *table) isLoaded(row any) bool { return t.rows.IsLoaded(row) }
 
 // hasID tells whether the row has its whole primary key.
 func (t *table) hasID(row any) bool {

@@ -2,6 +2,7 @@ package gormseal
 
 import (
 	"context"
+	"errors"
 
 	"gorm.io/gorm"
 
@@ -77,11 +78,19 @@ func (in *installed) end(db *gorm.DB) {
 	}
 }
 
-// together runs do in the transaction that there is, or in one of its own.
-func together(db *gorm.DB, do func()) {
+// together runs do in the transaction that there is, or in one of its own. A transaction of the caller's may go on after the
+// error, and then without half of what was done.
+func together(db *gorm.DB, callers bool, do func()) {
 	pool := db.Statement.ConnPool
-	if isTransaction(pool) || db.DryRun {
+	switch {
+	case db.DryRun, isTransaction(pool) && !callers:
 		do()
+		return
+	case callers:
+		err := database(db).Undoing(db.Statement.Context, func() error { do(); return db.Error })
+		if db.Error == nil || !errors.Is(err, db.Error) {
+			db.AddError(err)
+		}
 		return
 	}
 	tx := db.Begin()

@@ -192,7 +192,7 @@ func (db *DB) together(ctx context.Context, single bool, do func(tx *DB) error) 
 		return err
 	}
 	if tx == nil {
-		return do(db)
+		return db.Undoing(ctx, func() error { return do(db) })
 	}
 	done := false
 	defer func() {
@@ -206,6 +206,30 @@ func (db *DB) together(ctx context.Context, single bool, do func(tx *DB) error) 
 		return errors.Join(err, end(false))
 	}
 	return end(true)
+}
+
+// Undoing runs do inside a transaction of the caller's, and undoes what do has done to the database if it fails: whoever goes on
+// after the error, and commits, must not commit half of what belongs together.
+func (db *DB) Undoing(ctx context.Context, do func() error) error {
+	run := func(ctx context.Context, sql string) error {
+		_, err := db.conn.exec(ctx, Statement{SQL: sql})
+		return err
+	}
+	if err := run(ctx, "SAVEPOINT rowseal"); err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done { // do has panicked
+			_ = run(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT rowseal")
+		}
+	}()
+	err := do()
+	done = true
+	if err != nil {
+		return errors.Join(err, run(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT rowseal"))
+	}
+	return run(ctx, "RELEASE SAVEPOINT rowseal")
 }
 
 // one runs a query for one row; ok is false if there is none.

@@ -146,7 +146,7 @@ func TestPgxNeedsNoDatabaseSQL(t *testing.T) {
 	if err := table.Update(t.Context(), sqlseal.Pgx(tx{p}), a, b); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(statements, " "); got != "UPDATE UPDATE" {
+	if got := strings.Join(statements, " "); got != "SAVEPOINT UPDATE UPDATE RELEASE" {
 		t.Errorf("in a transaction of the caller's ran %s", got)
 	}
 }

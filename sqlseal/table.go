@@ -208,6 +208,10 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 	if err := w.CheckUpsert(ctx, db, target); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(rows, w.rows.IsLoaded) {
+		return fmt.Errorf("sqlseal: a row of %s to upsert was loaded, and would write older values over newer ones; Update it: %w",
+			w.schema.Table, kms.ErrInvalidRequest)
+	}
 	if waiting, err := w.waiting(rows); err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("sqlseal: a row of %s to upsert has no %s; Insert it: %w", w.schema.Table, w.schema.PrimaryKey, rowseal.ErrNotReady))
 	}

@@ -23,7 +23,7 @@ func insertUser(ctx context.Context, db *sql.DB, users *rowseal.Model[User], u *
 		return err
 	}
 	users.Rows().Inserted(u)
-	return nil
+	return users.Committed(ctx, u)
 }
 
 func updateUser(ctx context.Context, db *sql.DB, users *rowseal.Model[User], u *User) error {
@@ -82,5 +82,5 @@ func copyUsers(ctx context.Context, pool *pgxpool.Pool, users *rowseal.Model[Use
 	for _, u := range all {
 		users.Rows().Inserted(u)
 	}
-	return nil
+	return users.Committed(ctx, all...)
 }

@@ -43,9 +43,9 @@ type secret func() string
 func keep(text string) secret { return func() string { return text } }
 
 func (t *Table) readKey(r *reader, column string, n *node) {
-	s := r.section(n, "name", "versions", "context")
+	s := r.section(n, "name", "versions", "context", "bytes")
 	t.lines[column] = n.line
-	k := rowseal.KeyColumn{Column: column, Versions: map[int]rowseal.ContextRule{}}
+	k := rowseal.KeyColumn{Column: column, Bytes: s.flag("bytes", false), Versions: map[int]rowseal.ContextRule{}}
 	switch rest, ok := strings.CutPrefix(column, keyPrefix); {
 	case s.has("name"):
 		k.Name = t.emptyName(s)

@@ -31,7 +31,7 @@ type Table struct {
 func (f *File) readTable(r *reader, name string, n *node) *Table {
 	before := len(r.faults)
 	s := r.section(n, "model", "primary_key", "binding", "writers", "record_type", "master_keys", "keys", "fields", "files",
-		"attachments", "indexes")
+		"attachments", "indexes", "unsealed")
 	t := &Table{
 		file: f, line: n.line, lines: map[string]int{}, Versions: map[string][]Version{}, Masters: map[string]Master{},
 		Stores: map[string]string{},
@@ -48,6 +48,7 @@ func (f *File) readTable(r *reader, name string, n *node) *Table {
 	if t.RecordType = s.name("record_type"); t.RecordType == "" && !strings.Contains(t.Schema.Model, "{") {
 		t.RecordType = t.Schema.Model
 	}
+	t.Schema.Unsealed = s.names("unsealed")
 	s.each("master_keys", func(name string, n *node) { t.readMaster(r, name, n) })
 	s.each("keys", func(column string, n *node) { t.readKey(r, column, n) })
 	s.each("fields", func(column string, n *node) { t.readField(r, column, n) })

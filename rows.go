@@ -200,12 +200,15 @@ func (r *Rows) Abandoned(ctx context.Context, rows ...any) error {
 
 // Bind notes that the rows are those of r, for RowsOf. It is for rows that were just loaded.
 func (r *Rows) Bind(rows ...any) {
-	r.each(r.all(rows), func(k *rowKey) error {
-		if !k.isMaster() {
-			k.dk.h.bind(r)
+	for _, row := range rows {
+		rec := r.record(row)
+		if rec == nil {
+			continue
 		}
-		return nil
-	})
+		for i := range r.schema.Keys {
+			rec.key(i).h.bind(r)
+		}
+	}
 }
 
 // RowsOf returns the Rows that the row of a data key was bound to, nil if it was to none.

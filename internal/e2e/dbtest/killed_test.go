@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func TestNothingOfAServerSurvivesItsProcess(t *testing.T) {
 		{"when Main returns", func(_ *os.Process, stdin io.Closer) error { return stdin.Close() }, true},
 		{"when it is killed", func(p *os.Process, _ io.Closer) error { return p.Kill() }, false},
 		{"when it takes too long", func(p *os.Process, _ io.Closer) error { return p.Signal(syscall.SIGQUIT) }, false},
-		{"when its terminal goes", func(p *os.Process, _ io.Closer) error { return syscall.Kill(-p.Pid, syscall.SIGHUP) }, false},
+		{"when its terminal goes", func(p *os.Process, _ io.Closer) error { return syscall.Kill(-p.Pid, hangup()) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -69,6 +70,14 @@ func TestNothingOfAServerSurvivesItsProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hangup is the signal of a terminal that goes, or another one where that is ignored, as under nohup.
+func hangup() syscall.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return syscall.SIGTERM
+	}
+	return syscall.SIGHUP
 }
 
 // holdServers is the test of the process that ends.

@@ -51,8 +51,11 @@ func newMasterKey(key []byte, derive func(d derivation, key []byte, table, colum
 func ParseMasterKey(digits string) (*MasterKey, error) {
 	key, err := lockbox.ParseKey(digits)
 	if err != nil {
-		return nil, fmt.Errorf("rowseal: not a master key: want %d hex digits, and got %d characters (none: is the variable set?): %w",
-			2*lockbox.KeySize, len(digits), kms.ErrInvalidRequest)
+		got := fmt.Sprint(len(digits), " characters")
+		if digits == "" {
+			got = "none (is the variable set?)"
+		}
+		return nil, fmt.Errorf("rowseal: not a master key: want %d hex digits, and got %s: %w", 2*lockbox.KeySize, got, kms.ErrInvalidRequest)
 	}
 	return NewMasterKey(key)
 }

@@ -198,10 +198,13 @@ func TestMasterKeysAreParsedFromHex(t *testing.T) {
 		must(t, accounts.Open(t.Context(), a))
 		wantAccount(t, a)
 	}
-	for _, text := range []string{"", digits[:62], digits + "00", digits[:63] + "g", " " + digits} {
+	for text, got := range map[string]string{
+		"": "got none (is the variable set?)", digits[:62]: "got 62 characters:", digits + "00": "got 66 characters:",
+		digits[:63] + "g": "got 64 characters:", " " + digits: "got 65 characters:",
+	} {
 		_, err := rowseal.ParseMasterKey(text)
 		wantErr(t, "ParseMasterKey", err, kms.ErrInvalidRequest)
-		wantMessage(t, err, "want 64 hex digits")
+		wantMessage(t, err, "want 64 hex digits", got)
 		if text != "" && strings.Contains(err.Error(), text[:20]) {
 			t.Errorf("the error holds the digits: %v", err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -13,7 +14,7 @@ import (
 func newCustomers(ctx context.Context, c config) (*rowseal.Model[Customer], error) {
 	key, err := kms.Open(ctx, c.KMSKeyID, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("KMS_KEY_ID: %w", err)
 	}
 	ring, err := rowseal.NewKeyring(rowseal.Version{Number: 1, Key: key})
 	if err != nil {
@@ -21,7 +22,7 @@ func newCustomers(ctx context.Context, c config) (*rowseal.Model[Customer], erro
 	}
 	indexKey, err := rowseal.ParseMasterKey(c.IndexKey)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("INDEX_KEY: %w", err)
 	}
 	return rowseal.NewModel[Customer]("customers", ring, &rowseal.Options{
 		Model:      "Customer", // the KMS knows rows by it, so it stays when the struct is renamed

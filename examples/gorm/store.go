@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
-	"time"
 
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -23,13 +21,8 @@ type store struct {
 
 func openStore(ctx context.Context, url string, customers *rowseal.Model[Customer]) (*store, error) {
 	db, err := gorm.Open(postgres.Open(url), &gorm.Config{
-		TranslateError: true, // gorm.ErrDuplicatedKey
-		Logger: logger.NewSlogLogger(slog.Default(), logger.Config{
-			LogLevel:                  logger.Warn,
-			SlowThreshold:             time.Second,
-			IgnoreRecordNotFoundError: true,
-			ParameterizedQueries:      true, // names are not sealed, and do not belong in a log either
-		}),
+		TranslateError: true,           // gorm.ErrDuplicatedKey
+		Logger:         logger.Discard, // it returns each error too, and not every one is a failure of the service: problem.go logs those
 	})
 	if err != nil {
 		return nil, err

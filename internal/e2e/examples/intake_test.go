@@ -52,13 +52,15 @@ func TestTheIntakeServiceSealsAndTheBackOfficeOpens(t *testing.T) {
 		t.Errorf("the back office notes:\n%s", log)
 	}
 
-	if out, log = o.backoffice(t, "show", "nobody"); out != "" || log != "1 of 1 applications are not there\n" {
-		t.Errorf("the back office shows nobody: %s%s", out, log)
+	out, log, err := o.run(t, "show", "nobody", idOf(ada))
+	if err == nil || out != wantApplication("Ada King") || !strings.HasSuffix(log, "backoffice: 1 of 2 applications are not there\n") {
+		t.Errorf("the back office shows nobody: %s%s, %v", out, log, err)
 	}
+	o.wantOpened(t, 2, idOf(ada))
 
 	// Charles' data key in Mary's row opens nothing there, and stops nobody else.
 	o.exec(t, `UPDATE applications SET encrypted_kms_key = (SELECT encrypted_kms_key FROM applications WHERE id = $1) WHERE id = $2`, idOf(charles), idOf(mary))
-	out, log, err := o.run(t, "show", idOf(charles), idOf(mary))
+	out, log, err = o.run(t, "show", idOf(charles), idOf(mary))
 	if err == nil || out != wantApplication("Charles Babbage") || !strings.Contains(log, idOf(mary)) || strings.Contains(log, "opened "+idOf(mary)) {
 		t.Errorf("%v:\n%s%s", err, out, log)
 	}

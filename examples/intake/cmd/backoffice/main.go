@@ -29,6 +29,11 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	for _, name := range []string{"DATABASE_URL", "KMS_KEY_ID"} {
+		if os.Getenv(name) == "" {
+			return fmt.Errorf("set %s in the environment", name)
+		}
+	}
 	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err

@@ -37,14 +37,15 @@ func (o *office) list(ctx context.Context, out io.Writer) error {
 }
 
 // show opens applications and notes on log which: the KMS's log says the same, and cannot be forgotten. One that does not open
-// stops none of the others.
+// stops none of the others, nor does one that is not there.
 func (o *office) show(ctx context.Context, out, log io.Writer, ids []string) error {
 	all, err := o.load(ctx, ids)
 	if err != nil {
 		return err
 	}
+	var missing error
 	if len(all) < len(ids) {
-		fmt.Fprintf(log, "%d of %d applications are not there\n", len(ids)-len(all), len(ids))
+		missing = fmt.Errorf("%d of %d applications are not there", len(ids)-len(all), len(ids))
 	}
 	opened := o.model.Open(ctx, all...)
 	if batch := (*rowseal.BatchError)(nil); opened != nil && !errors.As(opened, &batch) {
@@ -60,7 +61,7 @@ func (o *office) show(ctx context.Context, out, log io.Writer, ids []string) err
 		fmt.Fprintf(log, "opened %s\n", a.ID)
 		fmt.Fprintf(out, "%s <%s>\n%s\n\n", name, email, statement)
 	}
-	return opened
+	return errors.Join(opened, missing)
 }
 
 func (o *office) load(ctx context.Context, ids []string) ([]*applications.Application, error) {

@@ -16,7 +16,15 @@ import (
 type openedKey struct {
 	boxes []fieldBox // by boxNumbers; nil where nothing opens
 	row   identity
-	print [sha256.Size]byte // the same for every wrapping of one data key
+	print *fingerprint
+}
+
+// fingerprint is nil for a key that is not open, and for master keys.
+func (k *openedKey) fingerprint() *fingerprint {
+	if k == nil {
+		return nil
+	}
+	return k.print
 }
 
 // in is the same key in a row that is named in another way.
@@ -24,18 +32,20 @@ func (k *openedKey) in(row identity) *openedKey {
 	return &openedKey{boxes: k.boxes, row: row, print: k.print}
 }
 
-// isSame tells whether two wrapped keys held one data key.
-func (k *openedKey) isSame(other *openedKey) bool {
-	return subtle.ConstantTimeCompare(k.print[:], other.print[:]) == 1
+// fingerprint tells data keys apart, and is the same for every wrapping of one. A hash of 256 random bits gives none of them away.
+type fingerprint [sha256.Size]byte
+
+func (p *fingerprint) isSame(other *fingerprint) bool {
+	return p == other || p != nil && other != nil && subtle.ConstantTimeCompare(p[:], other[:]) == 1
 }
 
-// fingerprint tells data keys apart. A hash of 256 random bits gives none of them away.
-func fingerprint(secret []byte) [sha256.Size]byte {
+func fingerprintOf(secret []byte) *fingerprint {
 	const label = "rowseal data key"
 	labelled := append(make([]byte, 0, len(label)+lockbox.KeySize), label...)
 	labelled = append(labelled, secret...)
 	defer clear(labelled)
-	return sha256.Sum256(labelled)
+	print := fingerprint(sha256.Sum256(labelled))
+	return &print
 }
 
 // newOpenedKey does not keep secret: the caller clears it.
@@ -51,7 +61,7 @@ func newOpenedKey(secret []byte, schemes []scheme, row identity) (*openedKey, er
 		}
 		boxes[i] = box
 	}
-	return &openedKey{boxes, row, fingerprint(secret)}, nil
+	return &openedKey{boxes, row, fingerprintOf(secret)}, nil
 }
 
 // target is something sealed: a field, a file or an attachment.

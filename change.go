@@ -4,6 +4,8 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"slices"
+
+	"github.com/rowseal/rowseal/kms"
 )
 
 // Change is what the UPDATE of one row must write and compare, so that no ciphertext is written without the data key that
@@ -112,6 +114,11 @@ func (k *rowKey) planChange(w *write) error {
 			"a row that is new: %w", ErrNoKey)
 	}
 	w.compare(k.keyColumn(), base)
+	if keyChanged && !current.filled() {
+		if err := k.refuseOrphans(); err != nil {
+			return err
+		}
+	}
 	replaced := keyChanged && (k.dk.h.loses() || !base.filled())
 	switch {
 	case replaced && base.filled():
@@ -155,6 +162,9 @@ func (k *rowKey) changedCells(w *write) (changed []changedCell, err error) {
 		if cell.isSet() {
 			return nil, k.at(f.Column, fmt.Errorf("the value is not sealed; call Seal first: %w", ErrUnsealed))
 		}
+		if err := k.checkOwn(i); err != nil {
+			return nil, k.at(f.Column, err)
+		}
 		base, err := w.base(f.Column, past.stored)
 		if err != nil {
 			return nil, k.at(f.Column, err)
@@ -182,6 +192,27 @@ func (k *rowKey) changedCells(w *write) (changed []changedCell, err error) {
 		}
 	}
 	return changed, nil
+}
+
+// checkOwn refuses a field that is sealed under another data key than the row's: that of another row was assigned to it.
+func (k *rowKey) checkOwn(field int) error {
+	cell, _ := k.rec.field(field)
+	if k.isMaster() || !cell.sealed().filled() {
+		return nil
+	}
+	switch under, _ := cell.sealedUnder(); {
+	case under.isSame(k.dk.h.fingerprint()):
+		return nil
+	case under == nil: // loaded since the row was opened
+		if k.opened = k.unwrapped(); k.opened == nil {
+			return nil
+		}
+		plaintext, err := k.openNow(field, func(string) {})
+		if clear(plaintext); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("it is not sealed under the row's data key, as if it were another row's; Get the value there and Set it here: %w", kms.ErrInvalidRequest)
 }
 
 // fieldCell are the columns of a field.
@@ -266,7 +297,7 @@ func (k *rowKey) contextOf() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := append(k.schema.Keys[k.key].rule(k.schema, version).columns(), k.keys[k.key].columns...)
+	all := slices.Concat(k.keys[k.key].rule(version).columns, k.keys[k.key].columns)
 	if k.schema.Binding == BindRow {
 		all = append(all, k.schema.PrimaryKey)
 	}
@@ -416,7 +447,7 @@ func (k *rowKey) inserted() {
 		if k.dk.h == nil {
 			*k.dk = k.dk.replace(column{kind: isNull}, nil)
 		}
-		k.dk.h.insert()
+		k.dk.h.insert(k.primary())
 	}
 	for _, i := range k.fields() {
 		cell, _ := k.rec.field(i)

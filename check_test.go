@@ -38,7 +38,7 @@ func (c *catalogue) Tables(context.Context) ([]string, error) { return []string{
 // usersTable is the table of user.
 func usersTable() *catalogue {
 	text := func(name string) rowseal.TableColumn {
-		return rowseal.TableColumn{Name: name, Type: "text", Kind: rowseal.TextColumn, Bytewise: true}
+		return rowseal.TableColumn{Name: name, Type: "text", Kind: rowseal.TextColumn, Bytewise: true, Nullable: true}
 	}
 	raw := func(name string) rowseal.TableColumn {
 		return rowseal.TableColumn{Name: name, Type: "bytea", Kind: rowseal.BytesColumn, Bytewise: true}

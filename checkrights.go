@@ -94,7 +94,7 @@ func (c *checker) trialContext(rule ContextRule) (kms.Context, error) {
 	if rule.Func != nil && !c.hasTrialRow(rule.Columns) {
 		return nil, errNoTrialRow
 	}
-	return rule.context(c.trialRow())
+	return newReadyRule(rule).context(c.trialRow())
 }
 
 // hasTrialRow tells whether a function can be called: one that is given no real values may not be prepared for it.

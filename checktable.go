@@ -23,6 +23,7 @@ type need struct {
 	what   string // in messages
 	raw    bool   // it is written as bytes
 	index  bool
+	key    bool
 	// length is that of the content, in bytes, for so many bytes of what is sealed; nil: not known. Contents are ASCII unless
 	// they are raw, so it is the number of characters too.
 	length func(sealed int) int
@@ -94,7 +95,7 @@ func (c *checker) needs(wrapped map[string]int) []need {
 		if !c.sees(i) {
 			continue
 		}
-		n := need{column: k.Column, what: "a wrapped data key", raw: k.Bytes, fixed: true}
+		n := need{column: k.Column, what: "a wrapped data key", raw: k.Bytes, key: true, fixed: true}
 		if length := wrapped[k.Column]; length > 0 {
 			n.length = func(int) int { return length }
 		}
@@ -249,6 +250,9 @@ func (c *checker) checkColumn(n need, t *TableColumn, columns []TableColumn) {
 	default:
 		c.checkSize(n, t)
 		c.checkBytewise(n, t)
+	}
+	if n.key && !t.Nullable {
+		c.note(n.column, "it is NOT NULL, and the data key of a row in which nothing is sealed is NULL, as that of a new row may be until its id is known")
 	}
 }
 

@@ -41,7 +41,8 @@ type handle struct {
 	// secret is the data key of a row that is inserted before the KMS can be told its id: the key column is NULL until Seal
 	// has wrapped it. nil: there is none. A closure, because printers follow fields.
 	secret func() []byte
-	purged bool // the attachments under the stored key are gone
+	print  *fingerprint // of the data key, once it was opened; it outlives Wipe
+	purged bool         // the attachments under the stored key are gone
 	// movedFrom is the key under which the attachments are in the database, while a RekeyWith is not committed.
 	movedFrom *handle
 }
@@ -51,6 +52,8 @@ type identity struct {
 	ec   kms.Context // by the KMS
 	id   string      // by BindRow, else ""
 	ring string      // the columns that chose the keyring, quoted
+	// primary is the primary key, "" if the row had none yet. It binds nothing by itself, and tells copies of a struct apart.
+	primary string
 }
 
 func (i identity) equal(j identity) bool {
@@ -69,7 +72,17 @@ func (h *handle) unwrapped() *openedKey {
 func (h *handle) keep(k *openedKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.opened = k
+	h.opened, h.print = k, k.fingerprint()
+}
+
+// fingerprint is that of the data key, nil if it was never opened.
+func (h *handle) fingerprint() *fingerprint {
+	if h == nil {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.print
 }
 
 func (h *handle) inDatabase() column {
@@ -113,12 +126,17 @@ func (h *handle) written() column {
 	return h.sent
 }
 
-// insert tells that the row was inserted as it is.
-func (h *handle) insert() {
+// insert tells that the row was inserted as it is, with this primary key.
+func (h *handle) insert(primary string) {
 	h.committed()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.inserted = true
+	if h.opened != nil && h.opened.row.primary != primary {
+		row := h.opened.row
+		row.primary = primary
+		h.opened = h.opened.in(row)
+	}
 }
 
 // wasInserted tells whether the row is in the database only if a transaction was committed whose end is not known.
@@ -188,6 +206,28 @@ func (h *handle) forget() {
 		h.opened, h.secret = nil, nil
 		h.mu.Unlock()
 	}
+}
+
+// spend gives up a pending data key that a KMS has wrapped: a copy of the struct must not have it wrapped for another row.
+func (h *handle) spend() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.secret != nil {
+		clear(h.secret())
+		h.opened, h.secret = nil, nil
+	}
+}
+
+func (h *handle) isPending() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.secret != nil
 }
 
 // pending is a copy of the data key that is not wrapped yet, nil if there is none.
@@ -260,7 +300,8 @@ func (k DataKey) current() column {
 
 // replace returns another key, which remembers what the database holds.
 func (k DataKey) replace(current column, opened *openedKey) DataKey {
-	h := &handle{stored: k.h.inDatabase(), sent: k.h.written(), replaced: true, current: current, opened: opened, movedFrom: k.h.moving()}
+	h := &handle{stored: k.h.inDatabase(), sent: k.h.written(), replaced: true, current: current, opened: opened, movedFrom: k.h.moving(),
+		print: opened.fingerprint()}
 	h.rows, h.inserted = k.h.boundTo(), k.h.wasInserted()
 	h.purged = h.stored.filled() && !k.h.forgetsAttachments()
 	return DataKey{h}

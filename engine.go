@@ -29,7 +29,8 @@ type engine struct {
 type engineKey struct {
 	keyringChoice
 	name    string
-	fields  []int // the indexes of the fields under it
+	rules   map[int]*readyRule // by the keyring versions that have their own; 0: the others
+	fields  []int              // the indexes of the fields under it
 	files   []int
 	schemes []scheme // of the boxes of its data keys
 	shares  []string // of the schemes: what may use the same box
@@ -37,6 +38,14 @@ type engineKey struct {
 	master *openedKey
 	// early opens fields in rows that have no data key yet, under the master keys of their Previous; nil: none.
 	early *openedKey
+}
+
+// rule is that of a wrapped key's version.
+func (k *engineKey) rule(version int) *readyRule {
+	if r := k.rules[version]; r != nil {
+		return r
+	}
+	return k.rules[0]
 }
 
 // engineIndex is a blind index.
@@ -75,7 +84,11 @@ func newEngine(s *Schema, ring *Keyring, opts *Options) (*engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.keys = append(e.keys, engineKey{keyringChoice: choice, name: k.Name})
+		key := engineKey{keyringChoice: choice, name: k.Name, rules: map[int]*readyRule{0: newReadyRule(k.rule(s, 0))}}
+		for version := range k.Versions {
+			key.rules[version] = newReadyRule(k.rule(s, version))
+		}
+		e.keys = append(e.keys, key)
 	}
 	for _, name := range s.MasterKeys {
 		e.keys = append(e.keys, engineKey{name: name, master: &openedKey{}})

@@ -82,7 +82,7 @@ func Example() {
 	}
 	fmt.Println(loaded.Email.Get())
 	// Output:
-	// saved too early: rowseal: the value is not sealed; call Model.Seal before saving: unsealed
+	// saved too early: rowseal: the value is not sealed; seal it before it is saved, and look for it by its blind index: unsealed
 	// stored key: true
 	// stored email shows the plaintext: false
 	// printed: [opened]

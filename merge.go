@@ -110,8 +110,7 @@ func (k *rowKey) sameContext(m merging, stored column) error {
 	if err != nil {
 		return err
 	}
-	rule := k.schema.Keys[k.key].rule(k.schema, version)
-	for _, name := range append(rule.columns(), k.keys[k.key].columns...) {
+	for _, name := range slices.Concat(k.keys[k.key].rule(version).columns, k.keys[k.key].columns) {
 		ours, err := k.rowView().text(name)
 		if err != nil {
 			return err
@@ -188,7 +187,7 @@ func (k *rowKey) finishMerge(m merging, p *keyMerge) error {
 		return err
 	}
 	ours := k.unwrapped()
-	same := ours != nil && ours.isSame(p.theirs.opened)
+	same := ours != nil && ours.print.isSame(p.theirs.opened.print)
 	k.takeKey(p.stored, p.theirs.opened)
 	return k.mergeCells(m, !same)
 }
@@ -203,7 +202,7 @@ func (h *handle) found(stored column) {
 // takeKey makes the database's wrapped key the row's.
 func (k *rowKey) takeKey(stored column, opened *openedKey) {
 	before := k.dk.h
-	*k.dk = DataKey{&handle{stored: stored, current: stored, opened: opened, before: before, rows: before.boundTo()}}
+	*k.dk = DataKey{&handle{stored: stored, current: stored, opened: opened, print: opened.fingerprint(), before: before, rows: before.boundTo()}}
 }
 
 // mergeCells makes each column what the database has, or what it is to be; resealed tells that the key is another one.

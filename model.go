@@ -57,7 +57,8 @@ type Options struct {
 	// Model is the model_name of the default context: a literal or one {column}. "": the name of T. It stays with the
 	// data: a later change of the Go type's name needs it.
 	Model string
-	// PrimaryKey is the column of the primary key. "": id.
+	// PrimaryKey is the column of the primary key. "": id. Of a primary key of several columns it is one; a context that is to
+	// name one row uses them all: see KeyOptions.Context.
 	PrimaryKey string
 	// Binding tells what a field's ciphertext is bound to. A table that Rails reads has BindNone unless its code gives
 	// associated data.

@@ -65,10 +65,11 @@ func (k *rowKey) hasSealed() bool {
 
 // attach gives each field what it needs to open itself when it is asked.
 func (k *rowKey) attach() {
+	under := k.unwrapped().fingerprint()
 	for _, i := range k.fields() {
 		cell, codec := k.rec.field(i)
 		if !cell.isSet() && !cell.sealed().isNone() {
-			cell.attach(codec, k.opener(i))
+			cell.attach(codec, under, k.opener(i))
 		}
 	}
 	for _, i := range k.files() {

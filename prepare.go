@@ -40,7 +40,7 @@ func (k *rowKey) checkReady() error {
 
 // hasNew tells whether anything was set that is to be sealed, or was sealed under a key that is not wrapped yet.
 func (k *rowKey) hasNew() bool {
-	return k.dk != nil && k.dk.h.pending() != nil ||
+	return k.dk != nil && k.dk.h.isPending() ||
 		slices.ContainsFunc(k.fields(), func(i int) bool { cell, _ := k.rec.field(i); return cell.isSet() }) ||
 		slices.ContainsFunc(k.files(), func(i int) bool { return k.rec.file(i).isSet() })
 }
@@ -59,7 +59,7 @@ func (k *rowKey) planPrepare() error {
 	if k.schema.Binding == BindRow || len(k.schema.Files) > 0 {
 		return fmt.Errorf("fields or files are bound to an id that the row does not have yet: %w", ErrNotReady)
 	}
-	if k.dk != nil && k.dk.h.pending() != nil { // prepared before, and not inserted
+	if k.dk != nil && k.dk.h.isPending() { // prepared before, and not inserted
 		k.fresh = true
 	}
 	if err := k.planSeal(); err != nil || k.job == nil {

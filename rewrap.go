@@ -48,7 +48,7 @@ func (k *rowKey) commitRewrap() error {
 		opened = opened.in(row)
 	}
 	dk := k.dk.replace(k.wrappedAnew(), opened)
-	dk.h.before, dk.h.replaced = k.dk.h, k.dk.h.loses()
+	dk.h.before, dk.h.replaced, dk.h.print = k.dk.h, k.dk.h.loses(), k.dk.h.fingerprint()
 	*k.dk = dk
 	return nil
 }

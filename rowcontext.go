@@ -65,27 +65,48 @@ func (c ContextRule) columns() []string {
 	return slices.Compact(all)
 }
 
-func (c ContextRule) context(row Row) (kms.Context, error) {
-	if c.Func != nil {
-		row.allowed = c.Columns
-		ec, err := c.Func(row)
+// readyRule is a ContextRule that was taken apart once, for many rows.
+type readyRule struct {
+	ContextRule
+	columns []string
+	parts   []contextPart // of Names
+}
+
+// contextPart is a name of a context and its literal, or the column that it is taken from.
+type contextPart struct {
+	name, text string
+	isColumn   bool
+}
+
+func newReadyRule(c ContextRule) *readyRule {
+	r := &readyRule{ContextRule: c, columns: c.columns()}
+	for name, text := range c.Names {
+		column, ok := columnRef(text)
+		r.parts = append(r.parts, contextPart{name, column, ok})
+	}
+	return r
+}
+
+func (r *readyRule) context(row Row) (kms.Context, error) {
+	if r.Func != nil {
+		row.allowed = r.Columns
+		ec, err := r.Func(row)
 		if err == nil && ec == nil {
 			err = fmt.Errorf("the context's Func returned none: %w", kms.ErrInvalidRequest)
 		}
 		return ec, err
 	}
-	ec := make(kms.Context, len(c.Names))
-	for name, text := range c.Names {
-		column, ok := columnRef(text)
-		if !ok {
-			ec[name] = text
+	ec := make(kms.Context, len(r.parts))
+	for _, p := range r.parts {
+		ec[p.name] = p.text
+		if !p.isColumn {
 			continue
 		}
-		value, err := row.text(column)
+		value, err := row.text(p.text)
 		if err != nil {
 			return nil, err
 		}
-		ec[name] = value
+		ec[p.name] = value
 	}
 	return ec, nil
 }

@@ -67,7 +67,7 @@ func (k *rowKey) openedByJob() (*openedKey, error) {
 
 // identity is that of the row as it is now.
 func (k *rowKey) identity(ec kms.Context) (i identity, err error) {
-	i.ec = ec
+	i.ec, i.primary = ec, k.primary()
 	if k.schema.Binding == BindRow {
 		if i.id, err = k.id(); err != nil {
 			return i, err
@@ -164,12 +164,21 @@ func (k *rowKey) keyring() (*Keyring, error) {
 }
 
 func (k *rowKey) context(version int) (kms.Context, error) {
-	return k.schema.Keys[k.key].rule(k.schema, version).context(k.rowView())
+	return k.keys[k.key].rule(version).context(k.rowView())
 }
 
 func (k *rowKey) rowView() Row { return Row{value: k.rec.value, primaryKey: k.schema.PrimaryKey} }
 
 func (k *rowKey) id() (string, error) { return k.rowView().Column(k.schema.PrimaryKey) }
+
+// primary is the primary key as text, "" for one that the row does not have, or that no context could have.
+func (k *rowKey) primary() string {
+	id, err := k.id()
+	if err != nil {
+		return ""
+	}
+	return id
+}
 
 // cells are what the columns of a field hold.
 func (k *rowKey) cells(field int) cells {

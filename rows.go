@@ -76,8 +76,8 @@ func (r *Rows) ContextColumns() []string {
 
 func (e *engine) contextColumns(key int) []string {
 	all := slices.Clone(e.keys[key].columns)
-	for _, rule := range e.schema.Keys[key].rules(e.schema) {
-		all = append(all, rule.columns()...)
+	for _, rule := range e.keys[key].rules {
+		all = append(all, rule.columns...)
 	}
 	return all
 }
@@ -109,6 +109,17 @@ func (r *Rows) IsLoaded(row any) bool {
 		return nil
 	})
 	return loaded
+}
+
+// MayBeMissing tells whether the row is in the database only if a transaction was committed whose end it does not know: it was
+// inserted there.
+func (r *Rows) MayBeMissing(row any) bool {
+	missing := false
+	r.each(r.all([]any{row}), func(k *rowKey) error {
+		missing = missing || !k.isMaster() && k.dk.h.wasInserted()
+		return nil
+	})
+	return missing
 }
 
 // Values returns what an INSERT writes into the row's sealed columns. A value that was set and not sealed is ErrUnsealed,
@@ -198,6 +209,62 @@ func (r *Rows) Abandoned(ctx context.Context, rows ...any) error {
 	return r.settle(ctx, r.all(rows), true)
 }
 
+// CheckCopies refuses rows to insert of which two are one, or have the same data key: one is a copy of the other's struct.
+func (r *Rows) CheckCopies(rows ...any) error {
+	seen := make(map[any]bool, len(rows))
+	twice := func(key any) bool {
+		was := seen[key]
+		seen[key] = true
+		return was
+	}
+	for _, row := range rows {
+		rec := r.record(row)
+		switch {
+		case rec == nil:
+			continue
+		case twice(row):
+			return r.schema.invalid("one %T is to be two rows; each needs one of its own", row)
+		}
+		for i := range r.schema.Keys {
+			h := rec.key(i).h
+			if h != nil && (h.current.filled() || h.isPending()) && twice(h) {
+				return r.schema.invalid("two rows have the same %s, because one is a copy of the other; Clear it and set its values", r.schema.Keys[i].Column)
+			}
+		}
+	}
+	return nil
+}
+
+// HasKey tells whether a key column of the row has a wrapped data key.
+func (r *Rows) HasKey(row any) bool {
+	rec := r.record(row)
+	for i := range r.schema.Keys {
+		if rec != nil && !rec.key(i).IsNull() {
+			return true
+		}
+	}
+	return false
+}
+
+// IsSealed tells whether a row has no value that is set and not sealed.
+func (r *Rows) IsSealed(row any) bool {
+	rec := r.record(row)
+	if rec == nil {
+		return true
+	}
+	for i := range r.schema.Fields {
+		if cell, _ := rec.field(i); cell.isSet() {
+			return false
+		}
+	}
+	for i := range r.schema.Files {
+		if rec.file(i).isSet() {
+			return false
+		}
+	}
+	return true
+}
+
 // Bind notes that the rows are those of r, for RowsOf. It is for rows that were just loaded.
 func (r *Rows) Bind(rows ...any) {
 	for _, row := range rows {
@@ -206,10 +273,13 @@ func (r *Rows) Bind(rows ...any) {
 			continue
 		}
 		for i := range r.schema.Keys {
-			rec.key(i).h.bind(r)
+			r.BindKey(*rec.key(i))
 		}
 	}
 }
+
+// BindKey is Bind for a key of a row.
+func (r *Rows) BindKey(k DataKey) { k.h.bind(r) }
 
 // RowsOf returns the Rows that the row of a data key was bound to, nil if it was to none.
 func RowsOf(k DataKey) *Rows { return k.h.boundTo() }
@@ -277,13 +347,23 @@ func (k *rowKey) checkInsert() error {
 	switch {
 	case k.isMaster():
 		return nil
-	case k.dk.h == nil:
-		return fmt.Errorf("the row is not sealed; call Seal before it is inserted: %w", ErrUnsealed)
-	case k.dk.IsNull():
+	case k.dk.h.isPending(): // to be wrapped when the row has its id
 		return nil
+	case k.dk.IsNull():
+		if err := k.refuseOrphans(); err != nil || k.dk.h != nil {
+			return err
+		}
+		return fmt.Errorf("the row is not sealed; call Seal before it is inserted: %w", ErrUnsealed)
 	case k.dk.h.unwrapped() == nil:
 		return fmt.Errorf("the row was loaded, and is to be inserted with the data key of the row that it was; open it first or, for a new "+
 			"row, Clear it and set its values: %w", kms.ErrInvalidRequest)
 	}
-	return k.checkContext()
+	if err := k.checkContext(); err != nil {
+		return err
+	}
+	if stored := k.dk.h.inDatabase(); stored.filled() && stored.isSame(k.dk.current()) && k.dk.h.unwrapped().row.primary != k.primary() {
+		return fmt.Errorf("the data key is that of the row with the primary key %q, of which this one is a copy; Clear it and set its values: %w",
+			k.dk.h.unwrapped().row.primary, kms.ErrInvalidRequest)
+	}
+	return nil
 }

@@ -80,7 +80,7 @@ func (k *rowKey) planSeal() error {
 	if err != nil {
 		return err
 	}
-	if k.dk != nil && k.dk.h.pending() != nil {
+	if k.dk != nil && k.dk.h.isPending() {
 		k.fresh = true
 		k.job, err = k.newJob()
 		return err
@@ -177,6 +177,9 @@ func (k *rowKey) checkNeighbours() error {
 		if k.valueOf(i) != nil || !cell.sealed().filled() {
 			continue
 		}
+		if under, made := cell.sealedUnder(); made && under.isSame(k.opened.fingerprint()) {
+			continue
+		}
 		plaintext, err := k.openNow(i, func(string) {})
 		if err != nil {
 			return k.at(k.schema.Fields[i].Column, fmt.Errorf(hint, err))
@@ -242,7 +245,7 @@ func (k *rowKey) commitSeal() {
 		}
 	}
 	for _, v := range k.values {
-		v.cell.adopt(v.sealed.value)
+		v.cell.adopt(v.sealed.value, k.opened.fingerprint())
 		k.setParts(v.field, v.sealed)
 	}
 	for _, i := range k.nulled {
@@ -256,6 +259,7 @@ func (k *rowKey) commitSeal() {
 		k.dk.h.secret = func() []byte { return secret }
 	case k.fresh:
 		moved := k.attachmentsUnder()
+		k.dk.h.spend()
 		*k.dk = k.dk.replace(k.wrappedAnew(), k.opened)
 		k.dk.h.movedFrom = moved
 	case k.job != nil:

@@ -32,7 +32,9 @@ type cell[T any] struct {
 	ciphertext column            // not loaded while set
 	plain      func() (T, error) // nil: not opened. A closure, because printers and test diffs follow fields.
 	set        bool              // plain is not in ciphertext yet
-	history
+	made       bool              // ciphertext was made here, and is certainly under that key
+	under      *fingerprint      // of the data key by which ciphertext was sealed or is to be opened; nil: not known
+	*history                     // nil: as it was loaded
 }
 
 // history is what a column that this package writes remembers beside its content.
@@ -56,15 +58,19 @@ func (h history) mayBe(now column) bool {
 }
 
 func (s Sealed[T]) past() history {
-	if s.c == nil {
+	switch {
+	case s.c == nil:
 		return history{}
+	case s.c.history == nil:
+		return history{stored: s.c.ciphertext}
 	}
-	return s.c.history
+	return *s.c.history
 }
 
 // since is the history of another content.
-func (s Sealed[T]) since() history {
-	return history{stored: s.past().stored, earlier: s.past().earlier}
+func (s Sealed[T]) since() *history {
+	past := s.past()
+	return &history{stored: past.stored, earlier: past.earlier}
 }
 
 // keepPast changes the history.
@@ -73,7 +79,7 @@ func (s *Sealed[T]) keepPast(h history) {
 	if s.c != nil {
 		c = *s.c
 	}
-	c.history = h
+	c.history = &h
 	s.c = &c
 }
 
@@ -145,7 +151,7 @@ func (s *Sealed[T]) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	s.c = &cell[T]{ciphertext: c, history: history{stored: c}}
+	s.c = &cell[T]{ciphertext: c}
 	return nil
 }
 
@@ -153,7 +159,7 @@ func (s *Sealed[T]) Scan(src any) error {
 // such), NULL, or ErrUnsealed for a value that is set and not sealed.
 func (s Sealed[T]) Value() (driver.Value, error) {
 	if s.isSet() {
-		return unsealed, fmt.Errorf("rowseal: the value is not sealed; call Model.Seal before saving: %w", ErrUnsealed)
+		return unsealed, fmt.Errorf("rowseal: the value is not sealed; seal it before it is saved, and look for it by its blind index: %w", ErrUnsealed)
 	}
 	return s.sealed().value(), nil
 }
@@ -199,8 +205,9 @@ type sealedColumn interface {
 	isSet() bool
 	sealed() column
 	plaintext(codec any) ([]byte, error)
-	adopt(ciphertext column)
-	attach(codec any, open opener)
+	adopt(ciphertext column, under *fingerprint)
+	attach(codec any, under *fingerprint, open opener)
+	sealedUnder() (key *fingerprint, made bool)
 	forget()
 	SetNull()
 	Scan(src any) error
@@ -231,13 +238,13 @@ func (s *Sealed[T]) plaintext(codec any) ([]byte, error) {
 }
 
 // adopt files the ciphertext of a value that was set; the value stays opened.
-func (s *Sealed[T]) adopt(ciphertext column) {
-	s.c = &cell[T]{ciphertext: ciphertext, plain: s.c.plain, history: s.since()}
+func (s *Sealed[T]) adopt(ciphertext column, under *fingerprint) {
+	s.c = &cell[T]{ciphertext: ciphertext, plain: s.c.plain, made: true, under: under, history: s.since()}
 }
 
 // attach lets Get open the ciphertext, once, when it is first asked.
-func (s *Sealed[T]) attach(codec any, open opener) {
-	s.c = &cell[T]{history: s.c.history, ciphertext: s.c.ciphertext, plain: sync.OnceValues(func() (v T, err error) {
+func (s *Sealed[T]) attach(codec any, under *fingerprint, open opener) {
+	s.c = &cell[T]{history: s.c.history, ciphertext: s.c.ciphertext, made: s.c.made, under: under, plain: sync.OnceValues(func() (v T, err error) {
 		err = open(func(plaintext []byte) error {
 			v, err = codec.(lockbox.Codec[T]).Decode(plaintext)
 			return err
@@ -252,6 +259,13 @@ type opener func(decode func(plaintext []byte) error) error
 // forget closes what was opened. A value that is set and not sealed has no other place, and stays.
 func (s *Sealed[T]) forget() {
 	if s.c != nil && !s.c.set {
-		s.c = &cell[T]{ciphertext: s.c.ciphertext, history: s.c.history}
+		s.c = &cell[T]{ciphertext: s.c.ciphertext, made: s.c.made, under: s.c.under, history: s.c.history}
 	}
+}
+
+func (s Sealed[T]) sealedUnder() (key *fingerprint, made bool) {
+	if s.c == nil {
+		return nil, false
+	}
+	return s.c.under, s.c.made
 }

@@ -26,7 +26,7 @@ type onConflict int
 
 const (
 	fail    onConflict = iota // the database returns an error
-	save                      // so too, but rows that were loaded are updated: GORM's Save
+	save                      // so too, but rows that were loaded are updated: GORM's Save, and what keepsContext says
 	ignore                    // nothing is written
 	update                    // columns that are not sealed
 	replace                   // everything that is sealed, and maybe others: an upsert
@@ -76,6 +76,20 @@ func conflictOf(stmt *gorm.Statement, columns []string) (conflict, error) {
 func isSave(stmt *gorm.Statement, on clause.OnConflict) bool {
 	_, tracksTime := stmt.Settings.Load("gorm:update_track_time")
 	return on.UpdateAll && len(on.DoUpdates) == 0 && (tracksTime || stmt.SkipHooks && len(on.Columns) == 0 && slices.Equal(stmt.Selects, []string{"*"}))
+}
+
+// keepsContext recognizes what GORM makes of the association of a row whose encryption contexts have the foreign key, and lets
+// new rows be inserted as in a Save: no row that is there gets another foreign key.
+func (c *creation) keepsContext() bool {
+	isContext := func(a clause.Assignment) bool { return slices.Contains(c.t.context, a.Column.Name) }
+	isOther := func(a clause.Assignment) bool { return !isExcluded(a) }
+	ids := c.t.schema.PrimaryFieldDBNames
+	if c.tr.statement == c.db.Statement || c.conflict.does != update || c.conflict.partly || !c.conflict.named ||
+		!slices.Equal(c.conflict.target, ids) || !slices.ContainsFunc(c.conflict.updates, isContext) || slices.ContainsFunc(c.conflict.updates, isOther) {
+		return false
+	}
+	c.conflict.does = save
+	return true
 }
 
 // everything is what UpdateAll means.

@@ -1,6 +1,7 @@
 package gormseal
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -120,6 +121,9 @@ func (c *creation) columns() ([]string, error) {
 
 // judgeConflict judges OnConflict. Rows without an id meet no row that has the same.
 func (c *creation) judgeConflict(rows []any) error {
+	if c.keepsContext() {
+		return nil
+	}
 	context := c.t.context
 	isID := func(column string) bool { return slices.Contains(c.t.schema.PrimaryFieldDBNames, column) }
 	if err := c.conflict.judgeAnyIndex(c.t.schema.Table, sqlseal.Dialect(c.db.Name()), c.t.schema.PrimaryFieldDBNames); err != nil {
@@ -171,7 +175,7 @@ func (c *creation) isEarly() bool {
 }
 
 // seal seals the rows, in one batch a KMS key for those to insert, and in one for those to update. later: the keys are to be
-// wrapped when the rows have their ids.
+// wrapped when the rows have their ids. What was sealed before the transaction is not looked at again, unless something was set since.
 func (c *creation) seal() (later bool, err error) {
 	if c.omits || c.db.DryRun {
 		return false, nil
@@ -182,14 +186,19 @@ func (c *creation) seal() (later bool, err error) {
 			return false, err
 		}
 	}
+	if later, done := c.tr.sealed[c.db.Statement]; done && !slices.ContainsFunc(slices.Concat(c.fresh, c.loaded), c.t.hasSet) {
+		return later, nil
+	}
 	if len(c.fresh) > 0 {
 		if later, err = c.t.writer.BeforeInsert(ctx, db, c.fresh); err != nil {
 			return false, err
 		}
 	}
 	switch {
-	case later && c.conflict.does == replace:
-		return false, fmt.Errorf("gormseal: a row of %s to upsert has no id; Create it without OnConflict: %w", c.t.schema.Table, rowseal.ErrNotReady)
+	case later && (c.conflict.does == replace || c.conflict.does == update && !c.meetsNone()):
+		return false, fmt.Errorf("gormseal: rows of %s get their ids from the INSERT, and with OnConflict it does not tell whether a row is new or was "+
+			"there already, so that the data key might be written into that one; look for the row first, or give it its id: %w",
+			c.t.schema.Table, rowseal.ErrNotReady)
 	case later && c.tr.callers && c.in.noKMSInTransaction:
 		return false, fmt.Errorf("gormseal: rows of %s are inserted before their data keys can be wrapped, which is a request to the KMS inside a "+
 			"transaction; give them their ids: %w", c.t.schema.Table, kms.ErrBudget)
@@ -197,7 +206,17 @@ func (c *creation) seal() (later bool, err error) {
 	if c.conflict.does == save || c.conflict.does == replace {
 		err = c.t.rows.Seal(ctx, c.loaded...)
 	}
+	if err == nil {
+		c.tr.sealed[c.db.Statement] = later
+	}
 	return later, err
+}
+
+// meetsNone tells whether OnConflict is about ids, which the rows do not have: GORM gives it to new associations.
+func (c *creation) meetsNone() bool {
+	isID := func(column string) bool { return slices.Contains(c.t.schema.PrimaryFieldDBNames, column) }
+	return c.conflict.named && len(c.conflict.target) > 0 &&
+		!slices.ContainsFunc(c.conflict.target, func(column string) bool { return !isID(column) }) && !slices.ContainsFunc(c.fresh, c.t.hasID)
 }
 
 func (c *creation) target() []string {
@@ -249,28 +268,39 @@ func (c *creation) checkValues(later bool) error {
 
 // insert runs GORM's INSERT for the new rows, and then finishes what had to wait for their ids.
 func (c *creation) insert(insert func(*gorm.DB), later bool) {
-	inserted := int64(0)
+	inserted, forgetIDs := int64(0), c.t.writer.IDs(c.fresh)
+	var new []any
 	for _, rows := range c.statements(later) {
 		restore := c.narrow(rows, later)
+		c.db.RowsAffected = 0
 		insert(c.db)
 		restore()
+		switch {
+		case later && c.conflict.does == ignore && isDuplicate(c.db):
+			c.db.Error = nil
+		case c.conflict.does == save:
+			c.db.Error = c.t.explain(c.db)
+		}
 		if c.db.Error != nil || c.db.DryRun {
 			return
 		}
-		inserted += c.db.RowsAffected
+		if inserted += c.db.RowsAffected; c.db.RowsAffected > 0 {
+			new = append(new, rows...)
+		}
 	}
 	c.db.RowsAffected = inserted
 	switch {
-	case later && c.conflict.does == ignore && inserted == 0:
-	case later && inserted < int64(len(c.fresh)):
-		c.db.AddError(fmt.Errorf("gormseal: %d of %d rows of %s were inserted, and GORM does not tell which; rows without ids that others may have are "+
-			"to be created one by one: %w", inserted, len(c.fresh), c.t.schema.Table, rowseal.ErrConflict))
-	case later:
-		if err := c.t.writer.AfterInsert(c.db.Statement.Context, database(c.db), c.fresh); err != nil {
+	case later && inserted < int64(len(new)):
+		c.db.AddError(fmt.Errorf("gormseal: %d of %d rows of %s were inserted, and GORM does not tell which: %w",
+			inserted, len(c.fresh), c.t.schema.Table, rowseal.ErrConflict))
+	case later && len(new) > 0:
+		if err := c.t.writer.AfterInsert(c.db.Statement.Context, database(c.db), new); err != nil {
+			forgetIDs()
 			c.db.AddError(err)
 			return
 		}
-		c.tr.inserted(c.t, c.fresh)
+		c.tr.inserted(c.t, new)
+	case later:
 	case c.areInserted(inserted):
 		c.tr.inserted(c.t, c.fresh)
 	case inserted > 0:
@@ -279,12 +309,22 @@ func (c *creation) insert(insert func(*gorm.DB), later bool) {
 	}
 }
 
-// statements are the rows of each INSERT. One at a time are inserted, where keys have to wait for ids, rows of which nothing else
-// is written, because DEFAULT VALUES makes one row; and rows whose ids GORM counts on from the first, because the database
-// returns no others: where auto_increment_increment is not 1 that is wrong, and keys would be wrapped for other rows.
+// isDuplicate tells whether a row was not inserted because of another one.
+func isDuplicate(db *gorm.DB) bool {
+	err := db.Error
+	if t, ok := db.Dialector.(gorm.ErrorTranslator); ok && err != nil {
+		err = t.Translate(err)
+	}
+	return errors.Is(err, gorm.ErrDuplicatedKey)
+}
+
+// statements are the rows of each INSERT. One at a time are inserted, where keys have to wait for ids, rows of which some may be
+// there already, to know which; rows of which nothing else is written, because DEFAULT VALUES makes one row; and rows whose ids
+// GORM counts on from the first, because the database returns no others: where auto_increment_increment is not 1 that is wrong,
+// and keys would be wrapped for other rows.
 func (c *creation) statements(later bool) [][]any {
 	counts := !slices.Contains(c.db.Statement.BuildClauses, "RETURNING") && c.db.Name() == string(sqlseal.MySQL)
-	if later && len(c.fresh) > 1 && (counts || c.insertsNothing()) {
+	if later && (counts || c.insertsNothing() || c.conflict.does == ignore) {
 		return slices.Collect(slices.Chunk(c.fresh, 1))
 	}
 	return [][]any{c.fresh}
@@ -312,7 +352,8 @@ func (c *creation) areInserted(inserted int64) bool {
 	return !c.conflict.partly
 }
 
-// narrow lets GORM insert these rows only, without what has to wait and without ON CONFLICT in a Save.
+// narrow lets GORM insert these rows only, without what has to wait, and without ON CONFLICT in a Save, or where it could be about
+// no row or would give the row the id of another, as MySQL's does: there an INSERT that fails tells the same.
 func (c *creation) narrow(rows []any, later bool) (restore func()) {
 	stmt := c.db.Statement
 	stmt.SQL.Reset()
@@ -322,10 +363,13 @@ func (c *creation) narrow(rows []any, later bool) (restore func()) {
 	if later {
 		stmt.Omits = slices.Concat(omits, c.t.writer.OmitBeforeID())
 	}
-	if c.conflict.does == save {
+	isPlain := c.conflict.does == save || later && (c.conflict.does == update || c.conflict.does == ignore && c.db.Name() == string(sqlseal.MySQL))
+	if isPlain {
 		delete(stmt.Clauses, "ON CONFLICT")
 	}
-	if len(rows) < len(c.fresh)+len(c.loaded) {
+	if len(rows) == 1 {
+		stmt.ReflectValue = reflect.ValueOf(rows[0]).Elem() // of a slice, GORM's count says nothing
+	} else if len(rows) < len(c.fresh)+len(c.loaded) {
 		some := reflect.MakeSlice(reflect.SliceOf(c.t.rows.Type()), 0, len(rows))
 		for _, row := range rows {
 			some = reflect.Append(some, reflect.ValueOf(row))
@@ -334,7 +378,7 @@ func (c *creation) narrow(rows []any, later bool) (restore func()) {
 	}
 	return func() {
 		stmt.Omits, stmt.ReflectValue = omits, value
-		if c.conflict.does == save {
+		if isPlain {
 			stmt.Clauses["ON CONFLICT"] = conflict
 		}
 		returning()

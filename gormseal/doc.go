@@ -22,7 +22,7 @@
 // the encryption context, with what was loaded. If somebody else was faster, it is brought up to date and tried again where
 // nothing is lost by that, as package sqlseal describes; else the error is rowseal.ErrConflict or rowseal.ErrContextChanged.
 // Save of a slice updates the rows that were loaded, each so, and inserts the others; it is no upsert, and neither is Save of a
-// struct whose row is gone.
+// struct whose row is gone. New rows of associations whose encryption context has the foreign key are inserted so, too.
 //
 // Everything else that would reach a sealed column is an error that says what to do instead, before anything is sent: maps, single
 // columns, UpdateColumn, expressions, SET clauses, Table("users"), other structs for the same table, structs by value, rows
@@ -34,8 +34,9 @@
 // clause.AssignmentColumns with all sealed columns, by Columns that contain those of the encryption context. Of a row that may
 // not have been inserted, the next update asks the database.
 //
-// Exec and Raw are passed on. A value that is set and not sealed is refused there too, by rowseal's types themselves; so it is
-// in conditions (Where(&User{Email: set})), and a ciphertext is found by Equal only.
+// Exec and Raw are passed on, and so is SQL text in conditions. A value that is set and not sealed is refused there too, by
+// rowseal's types themselves. A condition that compares a sealed column with a value in any other way (Where(&User{Email: set}),
+// maps, clause.Eq and the like) is rowseal.ErrUnsealed; rows are found by Equal and In.
 //
 // # Order of events
 //
@@ -46,7 +47,7 @@
 //
 // Plugin.NoKMSInTransaction refuses requests to a KMS in your own transactions. There, rows do not learn how the transaction
 // ends: the next update of the same struct asks the database what it has, unless you call Model.Committed. A struct whose
-// transaction was rolled back can be written again.
+// transaction was rolled back can be written again; Save inserts it again if its INSERT was rolled back.
 //
 // # Reading
 //

@@ -3,6 +3,7 @@ package gormseal
 import (
 	"database/sql/driver"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -22,25 +23,18 @@ import (
 // The field is that of the statement's struct, by its name in Go or its column; that of the index itself where several
 // indexes are made of one field, or one of several, which takes as many values. A struct that was joined is named before it:
 // "Company.Email", and so is a table: "companies.Email". An unknown field, or a value that is none of the field's, is an error
-// of the statement, which is not run. A value that the index's normalizers leave out has no row, neither for Equal nor for Not.
-func Equal(field string, values ...any) clause.Expression { return lookup{field, [][]any{values}} }
+// of the statement, which is not run. It asks no KMS. A value that the index's normalizers leave out has no row, neither for
+// Equal nor for Not.
+func Equal(field string, values ...any) clause.Expression { return lookup{field, []any{values}, false} }
 
-// In is Equal for any of several values. For an index of several fields, each is a []any.
-func In(field string, values ...any) clause.Expression {
-	l := lookup{field: field}
-	for _, v := range values {
-		if several, ok := v.([]any); ok {
-			l.values = append(l.values, several)
-		} else {
-			l.values = append(l.values, []any{v})
-		}
-	}
-	return l
-}
+// In is Equal for any of several values, or for those of one slice: In("Email", emails). For an index of several fields, each
+// is a []any.
+func In(field string, values ...any) clause.Expression { return lookup{field, values, true} }
 
 type lookup struct {
 	field  string
-	values [][]any
+	values []any
+	in     bool // values may be a slice of them
 }
 
 // Build implements clause.Expression.
@@ -76,7 +70,7 @@ func (l lookup) find(stmt *gorm.Statement) (column clause.Column, indexes []any,
 		return column, nil, fmt.Errorf("gormseal: the plugin is not installed in this db; call db.Use: %w", kms.ErrInvalidRequest)
 	}
 	tables, alias, field := plugin.installed.tablesOf(stmt, l.field)
-	rows, index, err := l.index(tables, field)
+	t, index, err := l.index(tables, field)
 	if err != nil {
 		return column, nil, err
 	}
@@ -84,8 +78,11 @@ func (l lookup) find(stmt *gorm.Statement) (column clause.Column, indexes []any,
 	if ctx == nil { // in a condition of Joins
 		ctx = stmt.DB.Statement.Context
 	}
-	for _, values := range l.values {
-		found, err := rows.Lookup(ctx, index, values...)
+	for _, values := range l.each(index) {
+		found, err := t.rows.Lookup(ctx, index.Column, values...)
+		if err != nil && !l.in && len(index.Of) == 1 && (len(values) != 1 || isList(reflect.ValueOf(values[0]))) {
+			err = fmt.Errorf("Equal takes one value, and In takes several: %w", err)
+		}
 		if err != nil {
 			return column, nil, fmt.Errorf("gormseal: %s: %w", l.field, err)
 		}
@@ -95,7 +92,28 @@ func (l lookup) find(stmt *gorm.Statement) (column clause.Column, indexes []any,
 			}
 		}
 	}
-	return clause.Column{Table: alias, Name: index}, indexes, nil
+	return clause.Column{Table: alias, Name: index.Column}, indexes, nil
+}
+
+// each are the values to look for, as many together as the index has fields.
+func (l lookup) each(index rowseal.Index) (all [][]any) {
+	values := l.values
+	if l.in && len(values) == 1 && isListFor(index, reflect.ValueOf(values[0])) {
+		values = listed(values[0])
+	}
+	for _, v := range values {
+		if several, ok := v.([]any); ok {
+			all = append(all, several)
+		} else {
+			all = append(all, []any{v})
+		}
+	}
+	return all
+}
+
+// isListFor tells whether v is a list of values to look for, and not one of them. No field that has an index is a list.
+func isListFor(index rowseal.Index, v reflect.Value) bool {
+	return isList(v) && (len(index.Of) == 1 || v.Type().Elem() == reflect.TypeFor[[]any]())
 }
 
 func isEqual(a any, b driver.Value) bool { return string(bytesOf(a)) == string(bytesOf(b)) }
@@ -157,33 +175,35 @@ func joined(stmt *gorm.Statement, alias string) *schema.Schema {
 }
 
 // index finds the index column of a field.
-func (l lookup) index(tables []*table, field string) (*rowseal.Rows, string, error) {
+func (l lookup) index(tables []*table, field string) (*table, rowseal.Index, error) {
+	none := rowseal.Index{}
 	var known []string
 	for _, t := range tables {
 		column, ok := t.rows.ColumnOf(field)
 		if !ok {
 			column = field
 		}
-		var made []string
+		var made []rowseal.Index
+		var names []string
 		for _, ix := range t.rows.Schema().Indexes {
 			if ix.Column == column {
-				return t.rows, column, nil
+				return t, ix, nil
 			}
 			if slices.Equal(ix.Of, []string{column}) {
-				made = append(made, ix.Column)
+				made, names = append(made, ix), append(names, ix.Column)
 			}
 			known = append(known, ix.Column)
 		}
 		switch {
 		case len(made) == 1:
-			return t.rows, made[0], nil
+			return t, made[0], nil
 		case len(made) > 1:
-			return nil, "", fmt.Errorf("gormseal: %s has several indexes (%s); name one of them: %w", l.field, strings.Join(made, ", "), kms.ErrInvalidRequest)
+			return nil, none, fmt.Errorf("gormseal: %s has several indexes (%s); name one of them: %w", l.field, strings.Join(names, ", "), kms.ErrInvalidRequest)
 		}
 	}
 	if len(tables) == 0 {
-		return nil, "", fmt.Errorf("gormseal: %s: the statement's table has no model here; write it before the field (\"users.Email\"), and give its model to "+
+		return nil, none, fmt.Errorf("gormseal: %s: the statement's table has no model here; write it before the field (\"users.Email\"), and give its model to "+
 			"gormseal.New: %w", l.field, kms.ErrInvalidRequest)
 	}
-	return nil, "", fmt.Errorf("gormseal: %s has no blind index; the table has %q: %w", l.field, known, kms.ErrInvalidRequest)
+	return nil, none, fmt.Errorf("gormseal: %s has no blind index; the table has %q: %w", l.field, known, kms.ErrInvalidRequest)
 }

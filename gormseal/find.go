@@ -20,7 +20,7 @@ const (
 	queryKey = name + ":query"
 )
 
-// beginQuery judges the structs of a query, and notes which query is the outermost: preloading runs others within it.
+// beginQuery judges the structs and the conditions of a query, and notes which query is the outermost: preloading runs others within it.
 func (in *installed) beginQuery(db *gorm.DB) {
 	stmt := db.Statement
 	if stmt.Schema != nil {
@@ -28,6 +28,10 @@ func (in *installed) beginQuery(db *gorm.DB) {
 	}
 	if t := elementType(stmt.ReflectValue); t != nil && (stmt.Schema == nil || t != stmt.Schema.ModelType) {
 		db.AddError(in.refuseStranger(t))
+	}
+	db.AddError(in.judgeConditions(stmt))
+	if db.Error != nil && db.DryRun {
+		stmt.SQL.WriteString(refused)
 	}
 	if _, asked := stmt.Settings.Load(openKey); asked || in.opens {
 		stmt.Settings.LoadOrStore(queryKey, stmt)

@@ -12,13 +12,20 @@ import (
 )
 
 // Open opens rows that were loaded through GORM, in one batch a KMS key: pointers to structs, slices and maps of them, and the
-// structs in their fields, such as preloaded associations. nil pointers, and structs without sealed values, are passed over;
-// rows that are open cost no request. The rows that failed are in a *rowseal.BatchError; the others are open.
+// structs in their fields, such as preloaded associations. nil pointers, and rows without sealed values, are passed over;
+// rows that are open cost no request. A value of a type that cannot hold rows is an error. The rows that failed are in a
+// *rowseal.BatchError; the others are open.
 //
 //	err := gormseal.Open(ctx, &users)
 func Open(ctx context.Context, values ...any) error {
+	if len(values) == 0 {
+		return fmt.Errorf("gormseal: Open was given nothing; give it pointers to rows, or to slices of them: %w", kms.ErrInvalidRequest)
+	}
 	w := walk{rowsOf: boundTo}
 	for _, v := range values {
+		if v != nil && !planOf(reflect.TypeOf(v)).has {
+			return fmt.Errorf("gormseal: nothing in a %T can be sealed; give Open pointers to rows, or to slices of them: %w", v, kms.ErrInvalidRequest)
+		}
 		if err := w.visit(reflect.ValueOf(v)); err != nil {
 			return err
 		}

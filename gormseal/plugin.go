@@ -82,7 +82,7 @@ func (p *Plugin) install(db *gorm.DB) (*installed, error) {
 	}
 	names := namer{Namer: db.NamingStrategy}
 	for i, m := range p.Models {
-		if m == nil {
+		if v := reflect.ValueOf(m); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 			return nil, fmt.Errorf("gormseal: model %d is nil: %w", i, kms.ErrInvalidRequest)
 		}
 		names.rows = append(names.rows, m.Rows())
@@ -133,10 +133,11 @@ func (p *Plugin) install(db *gorm.DB) (*installed, error) {
 //	         gorm:update                  judge and seal again; compare and swap, until it is clear who won
 //	         gorm:commit_or_rollback…     other associations, hooks
 //	         *                            tell the rows that they are committed
-//	Query    gorm:query                   judge the structs
+//	Delete   *                            judge the conditions
+//	Query    gorm:query                   judge the structs and the conditions
 //	         gorm:preload
 //	         gorm:after_query             open the rows of the outermost query, if that was asked for; hooks
-//	Row      gorm:row                     judge the structs
+//	Row      gorm:row                     judge the structs and the conditions
 //
 // A statement is judged twice, because hooks and other plugins change it in between, and the first time saves requests and
 // transactions. Whatever passes both by ends at the Valuers of the columns, which do not hand out what is not sealed; and every
@@ -154,6 +155,7 @@ func (in *installed) register(db *gorm.DB) error {
 		update.Before("*").Register("gormseal:begin_update", in.beginUpdate),
 		update.Replace("gorm:update", in.update(change)),
 		update.After("*").Register("gormseal:end_update", in.end),
+		db.Callback().Delete().Before("*").Register("gormseal:begin_delete", in.beginDelete),
 		query.Before("gorm:query").Register("gormseal:begin_query", in.beginQuery),
 		query.Before("gorm:after_query").Register("gormseal:end_query", in.endQuery),
 		row.Before("gorm:row").Register("gormseal:begin_row", in.beginQuery),

@@ -33,8 +33,8 @@ func (c *creation) save() error {
 
 func (c *creation) saveOne(row any) error {
 	stmt := c.db.Statement
-	if c.conflict.does == ignore || c.conflict.does == update {
-		if err := c.t.refuseSet(row); err != nil || c.conflict.does == ignore {
+	if c.conflict.does == ignore || len(c.conflict.updates) > 0 {
+		if err := c.refuseChanged(row); err != nil || c.conflict.does == ignore {
 			return err
 		}
 	}
@@ -70,21 +70,25 @@ func (c *creation) saveOne(row any) error {
 	return c.t.find(c.db, row)
 }
 
-// findMissing lets associations be inserted whose rows are not there any more, as after a transaction that was rolled back. A
-// Save of a row that is gone is an error.
+// findMissing lets rows be inserted again whose INSERT was rolled back. Of others, one that is gone is an error.
 func (c *creation) findMissing() error {
-	if c.conflict.does != ignore && c.conflict.does != update || c.db.DryRun {
+	unsure := slices.DeleteFunc(slices.Clone(c.loaded), func(row any) bool { return !c.t.rows.MayBeMissing(row) })
+	if len(unsure) == 0 || c.db.DryRun {
 		return nil
 	}
-	there, err := c.t.present(c.db, c.loaded, true)
+	there, err := c.t.present(c.db, unsure, true)
+	if err != nil {
+		return err
+	}
 	c.loaded = slices.DeleteFunc(c.loaded, func(row any) bool {
-		missing := err == nil && !there[c.t.id(row)]
+		missing := c.t.rows.MayBeMissing(row) && !there[c.t.id(row)]
 		if missing {
 			c.fresh = append(c.fresh, row)
+			delete(c.tr.sealed, c.db.Statement) // it was not among the rows to insert
 		}
 		return missing
 	})
-	return err
+	return nil
 }
 
 // touch sets the fields that GORM sets to the time of an update.
@@ -160,13 +164,54 @@ func (t *table) id(row any) string {
 	return utils.ToStringKey(values...)
 }
 
+// explain says what to do about the error of an INSERT that Save has made of a row which was never loaded.
+func (t *table) explain(tx *gorm.DB) error {
+	if !isDuplicate(tx) {
+		return tx.Error
+	}
+	return fmt.Errorf("gormseal: a row of %s that was never loaded is new to Save, and there is one with its primary key, or with another "+
+		"unique value; to change that one, load the row, set its fields and Save it: %w", t.schema.Table, tx.Error)
+}
+
 // refuseSet refuses a row with values that a statement leaves out, and that the caller would believe to be saved.
 func (t *table) refuseSet(row any) error {
 	for _, f := range t.values {
 		if t.isSet(f, row) {
-			return fmt.Errorf("gormseal: %s of a row of %s is set, and this statement does not write it; Updates(&row) does: %w",
-				f.Name, t.schema.Table, rowseal.ErrUnsealed)
+			return t.refuseUnwritten(f.Name)
 		}
 	}
 	return nil
+}
+
+func (t *table) refuseUnwritten(field string) error {
+	return fmt.Errorf("gormseal: %s of a row of %s has changed, and this statement does not write it; Updates(&row) does: %w",
+		field, t.schema.Table, rowseal.ErrUnsealed)
+}
+
+// refuseChanged is refuseSet for values that are sealed already, too. Where nobody knows what the database has, it is asked.
+func (c *creation) refuseChanged(row any) error {
+	if err := c.t.refuseSet(row); err != nil || c.db.DryRun {
+		return err
+	}
+	todo, err := c.t.rows.Change(row, nil, nil)
+	if err != nil || len(todo.Set) == 0 {
+		return err
+	}
+	ctx := c.in.guard(c.db.Statement.Context, c.tr.callers)
+	return c.t.writer.Update(ctx, database(c.db), row, nil, func(todo rowseal.Change) (int64, error) {
+		if len(todo.Set) > 0 {
+			return 0, c.t.refuseUnwritten(c.t.fieldOf(todo.Set))
+		}
+		return 1, nil
+	})
+}
+
+// fieldOf names what a change writes: a field, or else the key.
+func (t *table) fieldOf(set []rowseal.Assignment) string {
+	for _, f := range slices.Concat(t.values, t.keys) {
+		if slices.ContainsFunc(set, func(a rowseal.Assignment) bool { return a.Column == f.DBName }) {
+			return f.Name
+		}
+	}
+	return set[0].Column
 }

@@ -76,6 +76,14 @@ func hasOurs(t reflect.Type) bool {
 // closed are the columns of a statement's table that only rows of its models write, by the table's name: for statements
 // whose struct, if they have one, knows nothing of that. context are those of the encryption contexts.
 func (in *installed) closed(stmt *gorm.Statement) (sealed, context []string) {
+	for _, t := range in.named(stmt) {
+		sealed, context = append(sealed, t.rows.SealedColumns()...), append(context, t.context...)
+	}
+	return sealed, context
+}
+
+// named are the tables whose names a statement has in place of its table's.
+func (in *installed) named(stmt *gorm.Statement) (tables []*table) {
 	text := stmt.Table
 	if stmt.TableExpr != nil {
 		text += " " + stmt.TableExpr.SQL
@@ -88,10 +96,10 @@ func (in *installed) closed(stmt *gorm.Statement) (sealed, context []string) {
 	}
 	for _, t := range in.tables {
 		if mentions(text, t.schema.Table[strings.LastIndexByte(t.schema.Table, '.')+1:]) {
-			sealed, context = append(sealed, t.rows.SealedColumns()...), append(context, t.context...)
+			tables = append(tables, t)
 		}
 	}
-	return sealed, context
+	return tables
 }
 
 // mentions tells whether SQL has a name in it, as an identifier of its own. Databases differ in whether names have capital
@@ -197,5 +205,5 @@ func (t *table) plainReturning(stmt *gorm.Statement) (restore func()) {
 
 // database is where a statement runs, for sqlseal.
 func database(db *gorm.DB) *sqlseal.DB {
-	return sqlseal.SQL(sqlseal.Dialect(db.Name()), db.Statement.ConnPool)
+	return sqlseal.SQL(sqlseal.Dialect(db.Name()), unprepared(db.Statement.ConnPool))
 }

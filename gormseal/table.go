@@ -99,7 +99,7 @@ func (t *table) isFilled(f *schema.Field, row any) bool {
 
 // hasSet tells whether any value is set and not sealed yet.
 func (t *table) hasSet(row any) bool {
-	return slices.ContainsFunc(t.values, func(f *schema.Field) bool { return t.isSet(f, row) })
+	return !t.rows.IsSealed(row)
 }
 
 // hasContent tells whether anything is set, sealed or not.
@@ -151,26 +151,27 @@ func (t *table) rowOf(v reflect.Value) (any, error) {
 // database has. Rows are bound to their Model. A value that GORM would hand to Scan, as if it were a ciphertext, is set.
 func (t *table) guardFields() {
 	for _, f := range t.sealed {
-		assign, isKey := f.Set, slices.Contains(t.keys, f)
+		pointer := reflect.PointerTo(f.FieldType)
 		f.Set = func(ctx context.Context, row reflect.Value, v any) error {
 			given := reflect.ValueOf(v)
 			for given.Kind() == reflect.Pointer && !given.IsNil() {
 				given = given.Elem()
 			}
+			field := f.ReflectValueOf(ctx, row)
 			switch {
-			case given.IsValid() && given.Type() == reflect.PointerTo(f.FieldType): // what a nil one is scanned into
-				v = reflect.New(f.FieldType).Interface()
-				if err := v.(sql.Scanner).Scan(nil); err != nil {
+			case given.IsValid() && given.Type() == f.FieldType:
+				field.Set(given)
+			case given.IsValid() && given.Type() == pointer: // nil, as NULL is scanned
+				if err := field.Addr().Interface().(sql.Scanner).Scan(nil); err != nil {
 					return err
 				}
-			case !given.IsValid() || given.Type() != f.FieldType:
-				return t.setValue(f, f.ReflectValueOf(ctx, row).Addr(), given)
+			default:
+				return t.setValue(f, field.Addr(), given)
 			}
-			err := assign(ctx, row, v)
-			if row = reflect.Indirect(row); isKey && err == nil && row.CanAddr() && row.Type() == t.schema.ModelType {
-				t.rows.Bind(row.Addr().Interface())
+			if key, ok := field.Addr().Interface().(*rowseal.DataKey); ok {
+				t.rows.BindKey(*key)
 			}
-			return err
+			return nil
 		}
 	}
 }

@@ -2,7 +2,7 @@ package gormseal
 
 import (
 	"context"
-	"errors"
+	"database/sql"
 
 	"gorm.io/gorm"
 
@@ -12,8 +12,10 @@ import (
 // transaction is that of a statement and of those that GORM runs for its associations: the settings of a statement are handed
 // down to them.
 type transaction struct {
-	statement *gorm.Statement // the outermost
-	callers   bool            // the transaction is the caller's, who alone knows its end
+	statement *gorm.Statement          // the outermost
+	callers   bool                     // the transaction is the caller's
+	unsure    bool                     // nobody but the caller knows how it ends
+	sealed    map[*gorm.Statement]bool // the Creates whose rows were sealed, and whether their keys wait for ids
 	written   []written
 }
 
@@ -29,9 +31,26 @@ func transactionOf(stmt *gorm.Statement) *transaction {
 	if tr, ok := stmt.Settings.Load(transactionKey); ok {
 		return tr.(*transaction)
 	}
-	tr := &transaction{statement: stmt, callers: isTransaction(stmt.ConnPool)}
+	tr := &transaction{statement: stmt, callers: isTransaction(stmt.ConnPool), unsure: !isPool(stmt.ConnPool), sealed: map[*gorm.Statement]bool{}}
 	stmt.Settings.Store(transactionKey, tr)
 	return tr
+}
+
+// unprepared is where a statement runs without gorm.Config.PrepareStmt: MySQL prepares no SAVEPOINT.
+func unprepared(pool gorm.ConnPool) gorm.ConnPool {
+	switch p := pool.(type) {
+	case *gorm.PreparedStmtTX:
+		return p.Tx
+	case *gorm.PreparedStmtDB:
+		return p.ConnPool
+	}
+	return pool
+}
+
+// isPool tells whether no transaction is under way where a statement runs. Of a *sql.Conn that cannot be seen.
+func isPool(pool gorm.ConnPool) bool {
+	_, ok := unprepared(pool).(interface{ Stats() sql.DBStats })
+	return ok
 }
 
 func isTransaction(pool gorm.ConnPool) bool {
@@ -68,7 +87,7 @@ func (in *installed) end(db *gorm.DB) {
 		return
 	}
 	db.Statement.Settings.Delete(transactionKey)
-	if db.Error != nil || tr.(*transaction).callers {
+	if db.Error != nil || tr.(*transaction).unsure {
 		return
 	}
 	for _, w := range tr.(*transaction).written {
@@ -88,9 +107,8 @@ func together(db *gorm.DB, callers bool, do func()) {
 		return
 	case callers:
 		err := database(db).Undoing(db.Statement.Context, func() error { do(); return db.Error })
-		if db.Error == nil || !errors.Is(err, db.Error) {
-			db.AddError(err)
-		}
+		db.Error = nil // which is in err
+		db.AddError(err)
 		return
 	}
 	tx := db.Begin()

@@ -65,6 +65,9 @@ func (in *installed) update(update func(*gorm.DB)) func(*gorm.DB) {
 func (in *installed) planUpdate(db *gorm.DB) (*change, error) {
 	stmt := db.Statement
 	t, err := in.tableOf(stmt)
+	if err == nil {
+		err = in.judgeConditions(stmt)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,13 @@ func (in *installed) planUpdate(db *gorm.DB) (*change, error) {
 	if t != nil {
 		set = t.withoutOwnID(stmt, set)
 	}
-	return nil, judge(stmt.Table, set, sealed, context)
+	var ids []string
+	for _, t := range append(in.named(stmt), t) {
+		if t != nil {
+			ids = append(ids, t.schema.PrimaryFieldDBNames...)
+		}
+	}
+	return nil, judge(stmt.Table, set, sealed, context, ids)
 }
 
 // judgeValues refuses values that are set in another struct than the row's, where Select or GORM might leave them out.
@@ -214,12 +223,13 @@ func (c *change) run(update func(*gorm.DB)) {
 	}
 }
 
-// insert is Save of a row that was never loaded and has an id of the caller's. One that is there already is the database's error.
+// insert is Save of a row that was never loaded and has an id of the caller's, or whose INSERT was rolled back. One that is there
+// already is the database's error.
 func (c *change) insert() {
 	tx := c.db.Session(&gorm.Session{NewDB: true, SkipHooks: true}).Set(transactionKey, c.tr).
 		Omit(append([]string{clause.Associations}, c.db.Statement.Omits...)...).Create(c.row)
 	c.db.RowsAffected = tx.RowsAffected
-	c.db.AddError(tx.Error)
+	c.db.AddError(c.t.explain(tx))
 }
 
 // prepare makes GORM's assignments, without sealed columns, and GORM's condition by the primary key, beside which the caller's own
@@ -279,6 +289,8 @@ func (c *change) swap(update func(*gorm.DB), set clause.Set) {
 		return c.db.RowsAffected, c.db.Error
 	})
 	switch {
+	case errors.Is(err, sql.ErrNoRows) && c.saves && c.t.rows.MayBeMissing(c.row):
+		c.insert()
 	case errors.Is(err, errUnmet), errors.Is(err, sql.ErrNoRows) && c.saves && !c.t.isLoaded(c.row):
 		c.db.RowsAffected = 0
 	case c.db.Error != nil:

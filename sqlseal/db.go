@@ -14,16 +14,19 @@ import (
 type DB struct {
 	Dialect
 	conn conn
+	own  bool // a transaction that this package has begun
 }
 
 // conn is what the drivers have in common.
 type conn interface {
-	exec(ctx context.Context, s Statement) (result, error)
+	exec(ctx context.Context, s statement) (result, error)
 	// query calls row for every row.
-	query(ctx context.Context, s Statement, row func(scan func(dest ...any) error) error) error
+	query(ctx context.Context, s statement, row func(scan func(dest ...any) error) error) error
 	// begin returns a transaction, and nil where conn is one.
 	begin(ctx context.Context) (tx conn, end func(commit bool) error, err error)
 	inTransaction() bool
+	// commits tells that every statement is a transaction of its own. It is false where that cannot be seen.
+	commits() bool
 }
 
 type result struct {
@@ -31,24 +34,26 @@ type result struct {
 	lastID  func() (int64, error)
 }
 
-// Statement is SQL with its arguments.
-type Statement struct {
+// statement is SQL with its arguments.
+type statement struct {
 	SQL  string
 	Args []any
 }
 
-// Querier is a *sql.DB, *sql.Conn or *sql.Tx, or what wraps one, as those of sqlx and GORM.
+// Querier is a *sql.DB, *sql.Conn or *sql.Tx, or what wraps one, as those of sqlx and GORM. Whether a transaction is under way can
+// be seen only of a pool (by its method Stats) and of a transaction (by its method Commit). What is written through anything
+// else, such as a *sql.Conn, is taken for certain only after Model.Committed: until then, the next Update asks the database.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 // SQL is a database or a transaction of database/sql.
-func SQL(d Dialect, db Querier) *DB { return &DB{d, sqlConn{db}} }
+func SQL(d Dialect, db Querier) *DB { return &DB{Dialect: d, conn: sqlConn{db}} }
 
 type sqlConn struct{ db Querier }
 
-func (c sqlConn) exec(ctx context.Context, s Statement) (result, error) {
+func (c sqlConn) exec(ctx context.Context, s statement) (result, error) {
 	r, err := c.db.ExecContext(ctx, s.SQL, s.Args...)
 	if err != nil {
 		return result{}, err
@@ -57,7 +62,7 @@ func (c sqlConn) exec(ctx context.Context, s Statement) (result, error) {
 	return result{changed, r.LastInsertId}, err
 }
 
-func (c sqlConn) query(ctx context.Context, s Statement, row func(scan func(dest ...any) error) error) error {
+func (c sqlConn) query(ctx context.Context, s statement, row func(scan func(dest ...any) error) error) error {
 	rows, err := c.db.QueryContext(ctx, s.SQL, s.Args...)
 	if err != nil {
 		return err
@@ -99,13 +104,19 @@ func (c sqlConn) inTransaction() bool {
 	return ok
 }
 
+func (c sqlConn) commits() bool {
+	_, isPool := c.db.(interface{ Stats() sql.DBStats })
+	return isPool
+}
+
 // Pgx is a database or a transaction of pgx (https://github.com/jackc/pgx) without database/sql: a *pgxpool.Pool,
-// *pgxpool.Conn, *pgx.Conn or pgx.Tx. The type parameters are inferred.
+// *pgxpool.Conn, *pgx.Conn or pgx.Tx. The type parameters are inferred. Of a connection cannot be seen whether a transaction is
+// under way; see Querier.
 func Pgx[Tag interface{ RowsAffected() int64 }, Rows pgxRows, Tx any](db interface {
 	pgxConn[Tag, Rows]
 	Begin(ctx context.Context) (Tx, error)
 }) *DB {
-	return &DB{PostgreSQL, native[Tag, Rows, Tx]{db, func(ctx context.Context) (any, error) { return db.Begin(ctx) }}}
+	return &DB{Dialect: PostgreSQL, conn: native[Tag, Rows, Tx]{db, func(ctx context.Context) (any, error) { return db.Begin(ctx) }}}
 }
 
 type pgxConn[Tag, Rows any] interface {
@@ -130,7 +141,7 @@ type native[Tag interface{ RowsAffected() int64 }, Rows pgxRows, Tx any] struct 
 	start func(ctx context.Context) (any, error)
 }
 
-func (c native[Tag, Rows, Tx]) exec(ctx context.Context, s Statement) (result, error) {
+func (c native[Tag, Rows, Tx]) exec(ctx context.Context, s statement) (result, error) {
 	tag, err := c.db.Exec(ctx, s.SQL, s.Args...)
 	if err != nil {
 		return result{}, err
@@ -138,7 +149,7 @@ func (c native[Tag, Rows, Tx]) exec(ctx context.Context, s Statement) (result, e
 	return result{changed: tag.RowsAffected()}, nil
 }
 
-func (c native[Tag, Rows, Tx]) query(ctx context.Context, s Statement, row func(scan func(dest ...any) error) error) error {
+func (c native[Tag, Rows, Tx]) query(ctx context.Context, s statement, row func(scan func(dest ...any) error) error) error {
 	rows, err := c.db.Query(ctx, s.SQL, s.Args...)
 	if err != nil {
 		return err
@@ -178,21 +189,28 @@ func (c native[Tag, Rows, Tx]) inTransaction() bool {
 	return ok
 }
 
+// commits knows a *pgxpool.Pool by its Close, which a connection has not, or has with a context.
+func (c native[Tag, Rows, Tx]) commits() bool {
+	_, isPool := c.db.(interface{ Close() })
+	return isPool
+}
+
 // InTransaction tells whether db is a transaction of the caller's.
-func (db *DB) InTransaction() bool { return db.conn.inTransaction() }
+func (db *DB) InTransaction() bool { return db.conn.inTransaction() && !db.own }
 
 // together runs do in a transaction: the caller's, or one that is committed when do returns. What is a single statement needs
-// none.
-func (db *DB) together(ctx context.Context, single bool, do func(tx *DB) error) error {
+// none. committed tells that what do has done is certain to stay.
+func (db *DB) together(ctx context.Context, single bool, do func(tx *DB) error) (committed bool, err error) {
 	if single {
-		return do(db)
+		err := do(db)
+		return err == nil && db.conn.commits(), err
 	}
 	tx, end, err := db.conn.begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if tx == nil {
-		return db.Undoing(ctx, func() error { return do(db) })
+		return false, db.Undoing(ctx, func() error { return db.repeating(do) })
 	}
 	done := false
 	defer func() {
@@ -200,19 +218,20 @@ func (db *DB) together(ctx context.Context, single bool, do func(tx *DB) error) 
 			_ = end(false)
 		}
 	}()
-	err = do(&DB{db.Dialect, tx})
+	err = (&DB{db.Dialect, tx, true}).repeating(do)
 	done = true
 	if err != nil {
-		return errors.Join(err, end(false))
+		return false, errors.Join(err, end(false))
 	}
-	return end(true)
+	err = end(true)
+	return err == nil, err
 }
 
 // Undoing runs do inside a transaction of the caller's, and undoes what do has done to the database if it fails: whoever goes on
 // after the error, and commits, must not commit half of what belongs together.
 func (db *DB) Undoing(ctx context.Context, do func() error) error {
 	run := func(ctx context.Context, sql string) error {
-		_, err := db.conn.exec(ctx, Statement{SQL: sql})
+		_, err := db.conn.exec(ctx, statement{SQL: sql})
 		return err
 	}
 	if err := run(ctx, "SAVEPOINT rowseal"); err != nil {
@@ -233,7 +252,7 @@ func (db *DB) Undoing(ctx context.Context, do func() error) error {
 }
 
 // one runs a query for one row; ok is false if there is none.
-func (db *DB) one(ctx context.Context, s Statement, dest ...any) (ok bool, err error) {
+func (db *DB) one(ctx context.Context, s statement, dest ...any) (ok bool, err error) {
 	err = db.conn.query(ctx, s, func(scan func(...any) error) error {
 		ok = true
 		return scan(dest...)

@@ -16,7 +16,7 @@ func (w *Writer) fetchIDs(ctx context.Context, db *DB, rows []any) (ok bool, err
 	for len(rows) > 0 {
 		n := min(len(rows), idsAtOnce)
 		got := 0
-		err := db.conn.query(ctx, Statement{SQL: db.repeat(source, n)}, func(scan func(...any) error) error {
+		err := db.conn.query(ctx, statement{SQL: db.repeat(source, n)}, func(scan func(...any) error) error {
 			if got == n {
 				return fmt.Errorf("sqlseal: more than %d ids for as many rows of %s", n, w.schema.Table)
 			}
@@ -59,7 +59,7 @@ func (db *DB) defaultOf(ctx context.Context, table, column string) (expression s
 		return db.defaultOfMySQL(ctx, table, column)
 	}
 	var text *string
-	_, err = db.one(ctx, Statement{"SELECT dflt_value FROM pragma_table_info(?) WHERE name = ?", []any{table, column}}, &text)
+	_, err = db.one(ctx, statement{"SELECT dflt_value FROM pragma_table_info(?) WHERE name = ?", []any{table, column}}, &text)
 	if err != nil || text == nil {
 		return "", err
 	}
@@ -68,7 +68,7 @@ func (db *DB) defaultOf(ctx context.Context, table, column string) (expression s
 
 // call is an expression that is a call of a function; a constant is no id for more than one row.
 func call(expression string) string {
-	if !strings.Contains(expression, "(") {
+	if !strings.Contains(expression, "(") || strings.HasPrefix(expression, "'") {
 		return ""
 	}
 	return expression
@@ -82,7 +82,7 @@ func (db *DB) defaultOfPostgreSQL(ctx context.Context, table, column string) (st
 		WHERE a.attrelid = to_regclass($1::text) AND a.attname::text = $2::text AND a.attgenerated = '' AND NOT a.attisdropped`
 	var identity string
 	var sequence, expression *string
-	_, err := db.one(ctx, Statement{query, []any{PostgreSQL.Quote(table), column}}, &identity, &sequence, &expression)
+	_, err := db.one(ctx, statement{query, []any{PostgreSQL.Quote(table), column}}, &identity, &sequence, &expression)
 	switch {
 	case err != nil || identity == "a":
 		return "", err
@@ -101,7 +101,7 @@ func (db *DB) defaultOfMySQL(ctx context.Context, table, column string) (string,
 	schema, name := splitTable(table)
 	var expression *string
 	var extra, version string
-	_, err := db.one(ctx, Statement{query, []any{schema, name, column}}, &expression, &extra, &version)
+	_, err := db.one(ctx, statement{query, []any{schema, name, column}}, &expression, &extra, &version)
 	if err != nil || expression == nil {
 		return "", err
 	}

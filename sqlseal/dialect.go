@@ -105,4 +105,4 @@ func (b *builder) names(columns []string) string {
 }
 
 // statement is what was built.
-func (b *builder) statement() Statement { return Statement{SQL: b.sql.String(), Args: b.args} }
+func (b *builder) statement() statement { return statement{SQL: b.sql.String(), Args: b.args} }

@@ -56,6 +56,8 @@ func (printer) ExecContext(_ context.Context, query string, _ ...any) (sql.Resul
 	return driver.RowsAffected(1), nil
 }
 
+func (printer) Stats() sql.DBStats { return sql.DBStats{} } // as a pool has it
+
 func (printer) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
 	return nil, fmt.Errorf("nothing is asked for here")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -16,6 +17,9 @@ import (
 // the same transaction.
 func (w *Writer) BeforeInsert(ctx context.Context, db *DB, rows []any) (later bool, err error) {
 	if err := db.check(); err != nil {
+		return false, err
+	}
+	if err := w.rows.CheckCopies(rows...); err != nil {
 		return false, err
 	}
 	waiting, err := w.waiting(rows)
@@ -79,29 +83,66 @@ func (w *Writer) AfterInsert(ctx context.Context, db *DB, rows []any) error {
 	if err := w.rows.Seal(ctx, rows...); err != nil {
 		return err
 	}
+	err := db.repeating(func(db *DB) error {
+		for _, row := range rows {
+			if err := w.writeKeys(ctx, db, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		w.rows.Inserted(rows...)
+	}
+	return err
+}
+
+// writeKeys updates the data keys of a row that was inserted without them.
+func (w *Writer) writeKeys(ctx context.Context, db *DB, row any) error {
+	change, err := w.rows.Change(row, nil, nil)
+	if err != nil || len(change.Set) == 0 {
+		return err
+	}
+	statement, err := w.updateOf(db.Dialect, row, change, nil)
+	if err != nil {
+		return err
+	}
+	result, err := db.conn.exec(ctx, statement)
+	if err == nil && result.changed != 1 {
+		err = fmt.Errorf("sqlseal: a row of %s was inserted, and then not found by its %s to write its data key; is the id the right one?: %w",
+			w.schema.Table, w.schema.PrimaryKey, rowseal.ErrConflict)
+	}
+	return err
+}
+
+// IDs notes which rows have no id yet. forget takes the ids from them that an INSERT has given which was undone, so that they can be
+// inserted again: the ids may be others' by then. A row whose data key was wrapped for its id keeps it.
+func (w *Writer) IDs(rows []any) (forget func()) {
+	var forgets []func()
 	for _, row := range rows {
-		change, err := w.rows.Change(row, nil, nil)
-		if err != nil {
-			return err
-		}
-		if len(change.Set) == 0 {
-			continue
-		}
-		statement, err := w.updateOf(db.Dialect, row, change, nil)
-		if err != nil {
-			return err
-		}
-		changed, err := db.conn.exec(ctx, statement)
-		if err != nil {
-			return err
-		}
-		if changed.changed != 1 {
-			return fmt.Errorf("sqlseal: a row of %s was inserted, and then not found by its %s to write its data key; is the id the right one?: %w",
-				w.schema.Table, w.schema.PrimaryKey, rowseal.ErrConflict)
+		for _, column := range w.opts.PrimaryKey {
+			p, err := w.rows.Pointer(row, column)
+			if err != nil {
+				continue
+			}
+			if id := reflect.ValueOf(p).Elem(); isZero(id.Interface()) {
+				forgets = append(forgets, func() {
+					if !w.contextHas(column) || !w.rows.HasKey(row) {
+						id.SetZero()
+					}
+				})
+			}
 		}
 	}
-	w.rows.Inserted(rows...)
-	return nil
+	return func() {
+		for _, forget := range forgets {
+			forget()
+		}
+	}
+}
+
+func (w *Writer) contextHas(column string) bool {
+	return slices.Contains(w.rows.ContextColumns(), column)
 }
 
 // isZero tells whether a primary key has no value.

@@ -38,7 +38,7 @@ func (db *DB) columnsOfPostgreSQL(ctx context.Context, table string) (all []rows
 		LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 		LEFT JOIN pg_collation c ON c.oid = a.attcollation
 		WHERE a.attrelid = to_regclass($1::text) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
-	err = db.conn.query(ctx, Statement{query, []any{PostgreSQL.Quote(table)}}, func(scan func(...any) error) error {
+	err = db.conn.query(ctx, statement{query, []any{PostgreSQL.Quote(table)}}, func(scan func(...any) error) error {
 		var c rowseal.TableColumn
 		var typ, category string
 		var modifier int
@@ -72,7 +72,7 @@ func (db *DB) columnsOfMySQL(ctx context.Context, table string) (all []rowseal.T
 			column_key = 'PRI', COALESCE(collation_name, 'binary'), COALESCE(generation_expression, '') <> '', LOWER(privileges)
 		FROM information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position`
 	schema, name := splitTable(table)
-	err = db.conn.query(ctx, Statement{query, []any{schema, name}}, func(scan func(...any) error) error {
+	err = db.conn.query(ctx, statement{query, []any{schema, name}}, func(scan func(...any) error) error {
 		c := rowseal.TableColumn{AnyCase: true}
 		var typ, collation, rights string
 		if err := scan(&c.Name, &c.Type, &typ, &c.Size, &c.Nullable, &c.PrimaryKey, &collation, &c.Generated, &rights); err != nil {
@@ -103,7 +103,7 @@ func (db *DB) columnsOfSQLite(ctx context.Context, table string) (all []rowseal.
 	const query = `SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?, ?)`
 	const virtual, stored = 2, 3 // hidden, of a generated column
 	schema, name := splitTable(table)
-	err = db.conn.query(ctx, Statement{query, []any{name, schema}}, func(scan func(...any) error) error {
+	err = db.conn.query(ctx, statement{query, []any{name, schema}}, func(scan func(...any) error) error {
 		c := rowseal.TableColumn{AnyCase: true}
 		var notNull, primary, hidden int
 		if err := scan(&c.Name, &c.Type, &notNull, &primary, &hidden); err != nil {
@@ -153,7 +153,7 @@ func (db *DB) Tables(ctx context.Context) (all []string, err error) {
 			WHERE table_schema NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1`,
 		SQLite: `SELECT schema || '.' || name FROM pragma_table_list WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY 1`,
 	}[db.Dialect]
-	err = db.conn.query(ctx, Statement{SQL: query}, func(scan func(...any) error) error {
+	err = db.conn.query(ctx, statement{SQL: query}, func(scan func(...any) error) error {
 		var table string
 		err := scan(&table)
 		all = append(all, table)
@@ -168,7 +168,7 @@ func (db *DB) onlyUnique(ctx context.Context, table string, target []string) err
 		WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index`
 	schema, name := splitTable(table)
 	indexes := map[string][]string{}
-	err := db.conn.query(ctx, Statement{query, []any{schema, name}}, func(scan func(...any) error) error {
+	err := db.conn.query(ctx, statement{query, []any{schema, name}}, func(scan func(...any) error) error {
 		var index, column string
 		err := scan(&index, &column)
 		indexes[index] = append(indexes[index], column)

@@ -10,7 +10,7 @@ import (
 )
 
 // updateOf is the UPDATE of a row. also are the columns that it writes beside those that are sealed.
-func (w *Writer) updateOf(d Dialect, row any, change rowseal.Change, also []rowseal.Assignment) (Statement, error) {
+func (w *Writer) updateOf(d Dialect, row any, change rowseal.Change, also []rowseal.Assignment) (statement, error) {
 	b := &builder{Dialect: d}
 	b.write("UPDATE ", b.Quote(w.schema.Table), " SET ")
 	for i, a := range slices.Concat(also, change.Set) {
@@ -21,7 +21,7 @@ func (w *Writer) updateOf(d Dialect, row any, change rowseal.Change, also []rows
 	}
 	b.write(" WHERE ")
 	if err := w.wherePrimaryKey(b, row); err != nil {
-		return Statement{}, err
+		return statement{}, err
 	}
 	for _, m := range change.Match {
 		b.write(" AND ", b.Condition(m, b.value))

@@ -68,8 +68,8 @@ func untyped[T any](rows []*T) []any {
 const argsAtOnce = 30_000
 
 func (w *Writer) insert(ctx context.Context, db *DB, rows []any) error {
-	if len(rows) == 0 {
-		return nil
+	if err := w.checkOptions(); err != nil || len(rows) == 0 {
+		return err
 	}
 	later, err := w.BeforeInsert(ctx, db, rows)
 	if err != nil {
@@ -79,7 +79,8 @@ func (w *Writer) insert(ctx context.Context, db *DB, rows []any) error {
 	if later {
 		without = w.OmitBeforeID()
 	}
-	err = db.together(ctx, len(rows) == 1 && !later, func(tx *DB) error {
+	forgetIDs := w.IDs(rows)
+	committed, err := db.together(ctx, len(rows) == 1 && !later && w.hasID(rows[0]), func(tx *DB) error {
 		if err := w.insertAll(ctx, tx, rows, without); err != nil {
 			return err
 		}
@@ -89,10 +90,19 @@ func (w *Writer) insert(ctx context.Context, db *DB, rows []any) error {
 		w.rows.Inserted(rows...)
 		return nil
 	})
-	if err != nil || db.InTransaction() {
+	if err != nil {
+		forgetIDs()
 		return err
 	}
+	if !committed {
+		return nil
+	}
 	return w.rows.Committed(ctx, rows...)
+}
+
+// notInserted is the error where the database takes an INSERT and has no row.
+func (w *Writer) notInserted(rows int) error {
+	return fmt.Errorf("sqlseal: the INSERT of %d rows of %s has left some out, as a trigger or a rule of the table can: %w", rows, w.schema.Table, rowseal.ErrConflict)
 }
 
 // insertAll inserts rows that have ids in as few statements as they need, and others one by one, to learn their ids.
@@ -103,7 +113,10 @@ func (w *Writer) insertAll(ctx context.Context, db *DB, rows []any, without []st
 		if len(batch) == 0 {
 			return nil
 		}
-		_, err := db.conn.exec(ctx, w.insertOf(db.Dialect, batch).statement())
+		result, err := db.conn.exec(ctx, w.insertOf(db.Dialect, batch).statement())
+		if err == nil && result.changed != int64(len(batch)) {
+			err = w.notInserted(len(batch))
+		}
 		batch, args = nil, 0
 		return err
 	}
@@ -113,6 +126,9 @@ func (w *Writer) insertAll(ctx context.Context, db *DB, rows []any, without []st
 			return err
 		}
 		if !hasID {
+			if err := flush(); err != nil {
+				return err
+			}
 			if err := w.insertOne(ctx, db, row, columns); err != nil {
 				return err
 			}
@@ -137,7 +153,10 @@ func (w *Writer) insertOne(ctx context.Context, db *DB, row any, columns []rowse
 	}
 	if db.Dialect != MySQL {
 		b.write(" RETURNING ", b.Quote(w.schema.PrimaryKey))
-		_, err := db.one(ctx, b.statement(), id)
+		ok, err := db.one(ctx, b.statement(), id)
+		if err == nil && !ok {
+			err = w.notInserted(1)
+		}
 		return err
 	}
 	result, err := db.conn.exec(ctx, b.statement())
@@ -156,13 +175,13 @@ func (w *Writer) insertOne(ctx context.Context, db *DB, row any, columns []rowse
 }
 
 func (w *Writer) update(ctx context.Context, db *DB, rows []any) error {
-	if len(rows) == 0 {
-		return nil
+	if err := w.checkOptions(); err != nil || len(rows) == 0 {
+		return err
 	}
 	if err := w.rows.Seal(w.guard(ctx, db), rows...); err != nil {
 		return err
 	}
-	err := db.together(ctx, len(rows) == 1, func(tx *DB) error {
+	committed, err := db.together(ctx, len(rows) == 1, func(tx *DB) error {
 		for _, row := range rows {
 			if err := w.updateOne(ctx, tx, row); err != nil {
 				return err
@@ -173,7 +192,7 @@ func (w *Writer) update(ctx context.Context, db *DB, rows []any) error {
 	if err != nil {
 		return err
 	}
-	if db.InTransaction() {
+	if !committed {
 		w.rows.Written(rows...)
 		return nil
 	}
@@ -199,8 +218,8 @@ func (w *Writer) updateOne(ctx context.Context, db *DB, row any) error {
 }
 
 func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any) error {
-	if len(rows) == 0 {
-		return nil
+	if err := w.checkOptions(); err != nil || len(rows) == 0 {
+		return err
 	}
 	if len(target) == 0 {
 		target = w.opts.PrimaryKey
@@ -215,13 +234,13 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 	if waiting, err := w.waiting(rows); err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("sqlseal: a row of %s to upsert has no %s; Insert it: %w", w.schema.Table, w.schema.PrimaryKey, rowseal.ErrNotReady))
 	}
-	if err := w.checkTexts(ctx, db, rows); err != nil {
+	if err := errors.Join(w.rows.CheckCopies(rows...), w.checkTexts(ctx, db, rows)); err != nil {
 		return err
 	}
 	if err := w.rows.Seal(w.guard(ctx, db), rows...); err != nil {
 		return err
 	}
-	err := db.together(ctx, len(rows) == 1, func(tx *DB) error {
+	committed, err := db.together(ctx, len(rows) == 1, func(tx *DB) error {
 		for _, row := range rows {
 			columns, _, err := w.inserted(row, nil)
 			if err != nil {
@@ -236,7 +255,7 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 		w.rows.Inserted(rows...)
 		return nil
 	})
-	if err != nil || db.InTransaction() {
+	if err != nil || !committed {
 		return err
 	}
 	return w.rows.Committed(ctx, rows...)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -67,8 +68,24 @@ func NewWriter(rows *rowseal.Rows, opts *Options) *Writer {
 	return w
 }
 
-// Rows returns what the Writer writes.
-func (w *Writer) Rows() *rowseal.Rows { return w.rows }
+// checkOptions refuses columns that a Table cannot write.
+func (w *Writer) checkOptions() error {
+	row := reflect.New(w.rows.Type().Elem()).Interface()
+	for _, column := range w.opts.Columns {
+		_, isRecord := row.(*rowseal.Record)
+		_, err := w.rows.Pointer(row, column)
+		switch {
+		case slices.Contains(w.rows.SealedColumns(), column):
+			return fmt.Errorf("sqlseal: Options.Columns of %s has %s, which is written with what is sealed; leave it out: %w", w.schema.Table, column, kms.ErrInvalidRequest)
+		case slices.Contains(w.opts.PrimaryKey, column):
+			return fmt.Errorf("sqlseal: Options.Columns of %s has %s, which is in the primary key and written with it; leave it out: %w", w.schema.Table, column, kms.ErrInvalidRequest)
+		case err != nil && !isRecord:
+			return fmt.Errorf("sqlseal: Options.Columns of %s has %s, and the %s has no field for it; name columns as the database does, and fields by their "+
+				"tags: %w", w.schema.Table, column, w.rows.Type().Elem(), kms.ErrInvalidRequest)
+		}
+	}
+	return nil
+}
 
 // guard refuses requests to a KMS in a transaction of the caller's, where that was asked for.
 func (w *Writer) guard(ctx context.Context, db *DB) context.Context {
@@ -251,6 +268,14 @@ func (w *Writer) id(row any, column string) (any, error) {
 			w.schema.Table, column, kms.ErrInvalidRequest)
 	}
 	return id, nil
+}
+
+// hasID tells whether a row has its whole primary key.
+func (w *Writer) hasID(row any) bool {
+	return !slices.ContainsFunc(w.opts.PrimaryKey, func(column string) bool {
+		_, err := w.id(row, column)
+		return err != nil
+	})
 }
 
 // checkColumns refuses to replace a data key while the table has columns that may be sealed under it and that nobody has

@@ -317,6 +317,12 @@ func TestWhatIsRefused(t *testing.T) {
 		`Where(&User{Email: email})`: {rowseal.ErrUnsealed, "rowseal.ErrUnsealed", func(db *gorm.DB, _ *User) error {
 			return db.Where(&User{Email: sealed("x")}).First(&User{}).Error
 		}},
+		`Where(map[string]any{"email_ciphertext": "x"})`: {rowseal.ErrUnsealed, "rowseal.ErrUnsealed", func(db *gorm.DB, _ *User) error {
+			return db.Where(map[string]any{"email_ciphertext": "x"}).First(&User{}).Error
+		}},
+		`Save(&User{ID: 1, Email: email})`: {gorm.ErrDuplicatedKey, "gorm.ErrDuplicatedKey", func(db *gorm.DB, u *User) error {
+			return db.Save(&User{ID: u.ID, Email: sealed("x")}).Error
+		}},
 		`Assign(User{Email: email}).FirstOrCreate(&u)`: {rowseal.ErrUnsealed, "rowseal.ErrUnsealed", func(db *gorm.DB, u *User) error {
 			return db.Where("id = ?", u.ID).Assign(User{Email: sealed("x")}).FirstOrCreate(&User{}).Error
 		}},

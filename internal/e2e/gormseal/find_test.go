@@ -93,7 +93,7 @@ func TestOpenWalksThroughValues(t *testing.T) {
 	other, third := load(), load()
 	p := &page{Users: map[string]User{"u": u}, Any: &other}
 	p.Self = p
-	must(t, gormseal.Open(t.Context(), p, []*User{&third}, nil, (*User)(nil), 7, "text", &User{}))
+	must(t, gormseal.Open(t.Context(), p, []*User{&third}, nil, (*User)(nil), []User{}, &User{}))
 	for _, u := range []User{p.Users["u"], other, third} {
 		if get(t, u.Email) != "user0@example.org" {
 			t.Errorf("%+v", u)
@@ -165,6 +165,22 @@ func TestOpenOnFindForATable(t *testing.T) {
 	}
 	if get(t, users[0].Orders[0].Note) != "first" {
 		t.Errorf("%+v", users[0].Orders)
+	}
+}
+
+func TestOpenRefusesWhatHoldsNothingSealed(t *testing.T) {
+	type page struct{ Title string }
+	for what, values := range map[string][]any{
+		"nothing at all":         nil,
+		"a number":               {3},
+		"a struct":               {&page{}},
+		"a slice":                {[]page{}},
+		"beside a row":           {&User{}, "text"},
+		"a pointer to a pointer": {new(*page)},
+	} {
+		err := gormseal.Open(t.Context(), values...)
+		wantErr(t, what, err, kms.ErrInvalidRequest)
+		wantMessage(t, err, "pointers to rows")
 	}
 }
 
@@ -292,6 +308,7 @@ func TestEqualRefuses(t *testing.T) {
 			"a value of another type": gormseal.Equal("Email", 7),
 			"NULL":                    gormseal.Equal("Email", nil),
 			"two values":              gormseal.Equal("Email", "a", "b"),
+			"no value":                gormseal.Equal("Email"),
 			"an unknown table":        gormseal.Equal("nobody.Email", "x"),
 		} {
 			for how, tx := range map[string]*gorm.DB{

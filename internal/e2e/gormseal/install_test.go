@@ -83,6 +83,7 @@ func TestUseRefusesWhatGORMWouldNameOrWriteDifferently(t *testing.T) {
 	}{
 		"no model":                       {nil, "give the models"},
 		"nil":                            {[]gormseal.Model{nil}, "nil"},
+		"a nil pointer":                  {[]gormseal.Model{fines, (*rowseal.Model[fine])(nil)}, "model 1 is nil"},
 		"another table":                  {[]gormseal.Model{modelOf[fine](t, "people")}, "TableName"},
 		"another column":                 {[]gormseal.Model{modelOf[misnamed](t, "misnameds")}, "column:email_ciphertext"},
 		"a permission":                   {[]gormseal.Model{modelOf[readOnly](t, "read_onlies")}, "permission"},

@@ -245,6 +245,23 @@ func TestAColumnOfTheContext(t *testing.T) {
 	})
 }
 
+func TestAZeroFieldIsNoChange(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d dbtest.Database) {
+		w := open(t, d)
+		u := newUser("ada")
+		must(t, w.Create(u).Error)
+		u = w.load(u.ID)
+		u.Email = rowseal.Sealed[string]{}
+		must(t, w.Save(u).Error)
+		w.wantUser("saved", u.ID, "ada@example.org", "phone of ada")
+		u.Email.SetNull()
+		must(t, w.Save(u).Error)
+		if found := w.load(u.ID); !found.Email.IsNull() {
+			t.Errorf("after SetNull: %+v", found)
+		}
+	})
+}
+
 // The caller's own conditions stay what they are, and no other row is written.
 func TestConditionsOfTheCallersOwn(t *testing.T) {
 	dbtest.Run(t, func(t *testing.T, d dbtest.Database) {

@@ -90,15 +90,31 @@ func testLoadedAsAnother(w *world) {
 	w.holds(id, first)
 }
 
+// testMovedField assigns a field of a row to another row. Whichever of the two is open, it shows that the ciphertext is under
+// another data key; where none is, a field that is not set is not written, and Get tells.
 func testMovedField(w *world) {
 	w.eachWay(func(w *world, write writeFunc) {
 		one, two := w.given(first), w.given(second)
 		s := w.connect()
-		a, b := opened[Account](w, s, one), opened[Account](w, s, two)
-		b.Email = a.Email
+		type loader = func(*world, Session, any) *Account
+		move := func(from, to loader) *Account {
+			a, b := from(w, s, one), to(w, s, two)
+			b.Email = a.Email
+			return b
+		}
+		foreign := []error{kms.ErrInvalidRequest, kms.ErrDecryptionFailed} // seen by its key, or by opening it
 		w.unchanged("accounts", func() {
-			err := write(s, b)
-			w.ear.hear(err)
+			for _, loaders := range [][2]loader{{opened[Account], opened[Account]}, {opened[Account], find[Account]}, {find[Account], opened[Account]}} {
+				w.want(write(s, move(loaders[0], loaders[1])), foreign...)
+			}
+			b := move(find[Account], find[Account])
+			w.must(write(s, b))
+			b.Phone.Set(second.phone) // which opens the data key
+			w.want(write(s, b), foreign...)
+			b = move(find[Account], find[Account])
+			w.must(s.Open(w.Context(), b))
+			_, err := b.Email.Get()
+			w.want(err, kms.ErrDecryptionFailed)
 		})
 		w.holds(one, first)
 		w.holds(two, second)

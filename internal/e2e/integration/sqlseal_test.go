@@ -20,6 +20,8 @@ import (
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/internal/e2e/dbtest"
 	"github.com/rowseal/rowseal/internal/e2e/integration"
+	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/kms/kmstest"
 	"github.com/rowseal/rowseal/sqlseal"
 )
 
@@ -32,6 +34,55 @@ var (
 func TestDatabaseSQL(t *testing.T) { integration.Run(t, databaseSQL) }
 func TestSqlx(t *testing.T)        { integration.Run(t, overSqlx) }
 func TestPgx(t *testing.T)         { integration.Run(t, overPgx) }
+
+// What a Table is not told of is left to the database's defaults, and to others.
+func TestColumnsThatAreNotNamedAreNotWritten(t *testing.T) {
+	type note struct {
+		ID              int64
+		Title, Color    string
+		EncryptedKMSKey rowseal.DataKey
+		Text            rowseal.Sealed[string]
+	}
+	dbtest.Run(t, func(t *testing.T, d dbtest.Database) {
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, pool := t.Context(), d.Open(t)
+		_, err := pool.ExecContext(ctx, "CREATE TABLE notes (id bigint PRIMARY KEY, title varchar(20) NOT NULL, color varchar(20) NOT NULL DEFAULT 'white', "+
+			"encrypted_kms_key text, text_ciphertext text)")
+		must(err)
+		ring, err := rowseal.NewKeyring(rowseal.Version{Number: 1, Key: kms.NewKey(kmstest.NewFake(), nil)})
+		must(err)
+		notes, err := rowseal.NewModel[note]("notes", ring, &rowseal.Options{Model: "Note"})
+		must(err)
+		table, db := sqlseal.New(notes, &sqlseal.Options{Columns: []string{"title"}}), sqlseal.SQL(integration.DialectOf(d), pool)
+		want := func(title, color string) {
+			t.Helper()
+			var n note
+			must(pool.QueryRowContext(ctx, "SELECT title, color FROM notes").Scan(&n.Title, &n.Color))
+			if n.Title != title || n.Color != color {
+				t.Errorf("the row has %q and %q, want %q and %q", n.Title, n.Color, title, color)
+			}
+		}
+		n := &note{ID: 1, Title: "one", Color: "red"}
+		n.Text.Set("text")
+		must(table.Insert(ctx, db, n))
+		want("one", "white")
+		n.Title = "two"
+		n.Text.Set("new")
+		must(table.Update(ctx, db, n))
+		want("two", "white")
+		_, err = pool.ExecContext(ctx, "UPDATE notes SET color = 'blue'")
+		must(err)
+		again := &note{ID: 1, Title: "three", Color: "red"}
+		again.Text.Set("again")
+		must(table.Upsert(ctx, db, nil, again))
+		want("three", "blue")
+	})
+}
 
 // sqlSession reads with statements of its own, writes through sqlseal, and deletes as anybody does.
 type sqlSession struct {

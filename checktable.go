@@ -48,6 +48,10 @@ func (c *checker) checkTable(ctx context.Context, db Database, wrapped map[strin
 		}
 		return nil
 	}
+	if slices.ContainsFunc(columns, func(t TableColumn) bool { return t.Cuts }) {
+		c.writing("", "this connection's sql_mode is not strict, so that what is too long for its column is cut without an error, and a ciphertext that is cut does "+
+			"not open; set STRICT_TRANS_TABLES")
+	}
 	needs := c.needs(wrapped)
 	for _, n := range needs {
 		c.checkColumn(n, find(n.column), columns)

@@ -246,7 +246,7 @@ func (c *creation) run(insert func(*gorm.DB)) {
 			c.db.AddError(c.save())
 		}
 	}
-	if !later && len(c.loaded) == 0 {
+	if !later && len(c.loaded) == 0 && !c.looksAgain() {
 		do()
 		return
 	}
@@ -289,6 +289,12 @@ func (c *creation) insert(insert func(*gorm.DB), later bool) {
 		}
 	}
 	c.db.RowsAffected = inserted
+	if c.looksAgain() {
+		if err := c.t.writer.AfterUpsert(c.db.Statement.Context, database(c.db), c.target(), c.fresh); err != nil {
+			c.db.AddError(err)
+			return
+		}
+	}
 	switch {
 	case later && inserted < int64(len(new)):
 		c.db.AddError(fmt.Errorf("gormseal: %d of %d rows of %s were inserted, and GORM does not tell which: %w",
@@ -336,6 +342,11 @@ func (c *creation) insertsNothing() bool {
 	return len(left) > 0 && !slices.ContainsFunc(c.t.schema.DBNames, func(column string) bool {
 		return !c.t.schema.FieldsByDBName[column].PrimaryKey && !slices.Contains(left, column)
 	})
+}
+
+// looksAgain tells whether an upsert may have met a row that only the database takes for the same.
+func (c *creation) looksAgain() bool {
+	return c.conflict.does == replace && !c.db.DryRun && c.t.writer.HasTextContext(c.fresh)
 }
 
 // areInserted tells whether all rows are certainly as they are in the database. With RETURNING, GORM's count says nothing of a

@@ -1,5 +1,5 @@
 // Package gormseal lets sealed fields feel like fields in GORM (https://gorm.io, tested with v1.31.2), on PostgreSQL, MariaDB,
-// MySQL and SQLite:
+// MySQL and SQLite (tested with PostgreSQL 15, MariaDB 10.11 and SQLite 3; MySQL is served by its manual):
 //
 //	err := db.Use(gormseal.New(users, orders)) // *rowseal.Model[User], *rowseal.Model[Order]
 //
@@ -32,7 +32,8 @@
 //
 // A conflicting row may be left alone (DoNothing), or get plain columns, or everything that is sealed: UpdateAll, or
 // clause.AssignmentColumns with all sealed columns, by Columns that contain those of the encryption context. Of a row that may
-// not have been inserted, the next update asks the database.
+// not have been inserted, the next update asks the database. Rows that get their ids from the INSERT are inserted or left alone;
+// plain columns of another row are not written then (rowseal.ErrNotReady).
 //
 // Exec and Raw are passed on, and so is SQL text in conditions. A value that is set and not sealed is refused there too, by
 // rowseal's types themselves. A condition that compares a sealed column with a value in any other way (Where(&User{Email: set}),

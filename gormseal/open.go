@@ -61,6 +61,7 @@ type walk struct {
 	copies  []rowseal.Batch // rows whose data key is in batches already
 	seen    map[place]bool
 	keys    map[rowseal.DataKey]bool
+	count   int      // of rows
 	back    []func() // put copies of structs back into their maps
 }
 
@@ -96,12 +97,15 @@ func (w *walk) visit(v reflect.Value) error {
 // visitMap opens copies of the structs of a map, which have no address, and puts them back.
 func (w *walk) visitMap(v reflect.Value) error {
 	for _, key := range v.MapKeys() {
+		before := w.count
 		element := reflect.New(v.Type().Elem()).Elem()
 		element.Set(v.MapIndex(key))
 		if err := w.visit(element); err != nil {
 			return err
 		}
-		w.back = append(w.back, func() { v.SetMapIndex(key, element) })
+		if w.count > before && element.Kind() != reflect.Pointer {
+			w.back = append(w.back, func() { v.SetMapIndex(key, element) })
+		}
 	}
 	return nil
 }
@@ -126,6 +130,7 @@ func (w *walk) visitStruct(v reflect.Value) error {
 		case rows != nil && !v.CanAddr():
 			return fmt.Errorf("gormseal: give a pointer to the %s, so that it can be opened: %w", v.Type(), kms.ErrInvalidRequest)
 		case rows != nil:
+			w.count++
 			w.add(rows, v)
 		}
 	}

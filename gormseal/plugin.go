@@ -80,6 +80,9 @@ func (p *Plugin) install(db *gorm.DB) (*installed, error) {
 	if len(p.Models) == 0 {
 		return nil, fmt.Errorf("gormseal: give the models of the tables that have sealed columns: %w", kms.ErrInvalidRequest)
 	}
+	if known := []sqlseal.Dialect{sqlseal.PostgreSQL, sqlseal.MySQL, sqlseal.SQLite}; !slices.Contains(known, sqlseal.Dialect(db.Name())) {
+		return nil, fmt.Errorf("gormseal: the database is %s, and known are %q: %w", db.Name(), known, kms.ErrInvalidRequest)
+	}
 	names := namer{Namer: db.NamingStrategy}
 	for i, m := range p.Models {
 		if v := reflect.ValueOf(m); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {

@@ -69,7 +69,9 @@ func hasOurs(t reflect.Type) bool {
 		for typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
-		return f.IsExported() && isOurs(typ) && !strings.HasPrefix(f.Tag.Get("gorm"), "-")
+		options := schema.ParseTagSetting(f.Tag.Get("gorm"), ";")
+		_, embedded := options["EMBEDDED"]
+		return f.IsExported() && options["-"] == "" && (isOurs(typ) || embedded && hasOurs(typ))
 	})
 }
 

@@ -54,11 +54,25 @@ func (in *installed) update(update func(*gorm.DB)) func(*gorm.DB) {
 		case err != nil:
 			db.AddError(err)
 		case c == nil:
+			restore := in.keepSet(db.Statement)
 			update(db)
+			restore()
 		default:
 			c.run(update)
 		}
 	}
+}
+
+// keepSet lets RETURNING leave alone what is set in the rows of an update that writes nothing sealed.
+func (in *installed) keepSet(stmt *gorm.Statement) (restore func()) {
+	t, err := in.tableOf(stmt)
+	if err != nil || t == nil {
+		return func() {}
+	}
+	if rows, err := t.rowsOf(stmt.ReflectValue); err == nil && slices.ContainsFunc(rows, t.hasSet) {
+		return t.plainReturning(stmt)
+	}
+	return func() {}
 }
 
 // planUpdate judges an update. It returns nil where GORM's UPDATE may run as it is.

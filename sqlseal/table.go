@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -240,7 +241,7 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 	if err := w.rows.Seal(w.guard(ctx, db), rows...); err != nil {
 		return err
 	}
-	committed, err := db.together(ctx, len(rows) == 1, func(tx *DB) error {
+	committed, err := db.together(ctx, len(rows) == 1 && !w.HasTextContext(rows), func(tx *DB) error {
 		for _, row := range rows {
 			columns, _, err := w.inserted(row, nil)
 			if err != nil {
@@ -252,6 +253,9 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 				return err
 			}
 		}
+		if err := w.AfterUpsert(ctx, tx, target, rows); err != nil {
+			return err
+		}
 		w.rows.Inserted(rows...)
 		return nil
 	})
@@ -259,6 +263,72 @@ func (w *Writer) upsert(ctx context.Context, db *DB, target []string, rows []any
 		return err
 	}
 	return w.rows.Committed(ctx, rows...)
+}
+
+// AfterUpsert must follow an upsert in the same transaction, which its error undoes: a database that takes "Ada" and "ada" for the same
+// has put the data key of one into the row of the other.
+func (w *Writer) AfterUpsert(ctx context.Context, db *DB, target []string, rows []any) error {
+	if !w.HasTextContext(rows) {
+		return nil
+	}
+	return db.repeating(func(db *DB) error {
+		for _, row := range rows {
+			if _, err := w.rows.Values(row); err != nil { // RETURNING may have put another text into the row
+				return err
+			}
+			if err := w.checkUpserted(ctx, db, target, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// HasTextContext tells whether a context of the rows has a text.
+func (w *Writer) HasTextContext(rows []any) bool {
+	return slices.ContainsFunc(rows, func(row any) bool {
+		return slices.ContainsFunc(w.rows.ContextColumns(), func(column string) bool {
+			v, err := w.rows.Value(row, column)
+			_, isText := textOf(v)
+			return err == nil && isText
+		})
+	})
+}
+
+func (w *Writer) checkUpserted(ctx context.Context, db *DB, target []string, row any) error {
+	var columns, want []string
+	b := &builder{Dialect: db.Dialect}
+	for _, column := range w.rows.ContextColumns() {
+		v, err := w.rows.Value(row, column)
+		if err != nil {
+			return err
+		}
+		if text, ok := textOf(v); ok {
+			columns, want = append(columns, b.text(b.Quote(column))), append(want, text)
+		}
+	}
+	b.write("SELECT ", strings.Join(columns, ", "), " FROM ", b.Quote(w.schema.Table), " WHERE ")
+	for i, column := range target {
+		v, err := w.rows.Value(row, column)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b.write(" AND ")
+		}
+		b.write(b.Quote(column), " = ", b.value(v))
+	}
+	got := make([]string, len(want))
+	found := make([]any, len(want))
+	for i := range got {
+		found[i] = &got[i]
+	}
+	ok, err := db.one(ctx, b.statement(), found...)
+	if err == nil && (!ok || !slices.Equal(got, want)) {
+		err = fmt.Errorf("sqlseal: an upsert of %s met a row that the database takes for the same, and whose encryption context is another (%s): compare bytes "+
+			"there, as COLLATE does, or load the row and Update it: %w", w.schema.Table, strings.Join(w.rows.ContextColumns(), ", "), rowseal.ErrContextChanged)
+	}
+	return err
 }
 
 // CheckUpsert refuses an upsert that may lose something: whose target does not determine the encryption context, or which

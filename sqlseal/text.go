@@ -76,7 +76,7 @@ func keeps(d Dialect, c rowseal.TableColumn, text string) bool {
 	case c.Kind != rowseal.TextColumn:
 		return isCanonicalInteger(text) || isCanonicalUUID(text)
 	case c.Fixed:
-		return length == c.Size
+		return length == c.Size && !strings.HasSuffix(text, " ") // which it may be filled up with
 	case d == MySQL && strings.HasPrefix(strings.ToLower(c.Type), "char") && strings.HasSuffix(text, " "):
 		return false // the blanks are taken off
 	}

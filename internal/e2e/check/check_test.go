@@ -365,3 +365,20 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		}
 	})
 }
+
+func TestAConnectionThatCutsIsFound(t *testing.T) {
+	dsn := dbtest.MariaDB.New(t)
+	exec(t, openDSN(t, dsn), create("people", good(dbtest.MariaDB)))
+	for mode, want := range map[string][]string{"STRICT_TRANS_TABLES": nil, "STRICT_ALL_TABLES": nil, "ANSI": {""}} {
+		s := sqlseal.SQL(sqlseal.MySQL, openDSN(t, dsn+"&sql_mode=%27"+mode+"%27"))
+		wantFindings(t, mode, people(t, kmstest.NewFake(), nil).Check(t.Context(), s, nil), want...)
+	}
+}
+
+func openDSN(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(dbtest.MariaDB.Driver, dsn)
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	return db
+}

@@ -10,7 +10,7 @@ import (
 )
 
 func migrate(db *gorm.DB) error {
-	return db.AutoMigrate(&User{}, &Order{}, &Move{})
+	return db.AutoMigrate(&User{}, &Order{}, &Move{}) // Move: a plain struct
 }
 
 func check(ctx context.Context, db *gorm.DB) error {

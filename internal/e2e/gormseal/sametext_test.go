@@ -56,10 +56,12 @@ func TestAnUpsertOfATextThatTheDatabaseTakesForAnotherIsUndone(t *testing.T) {
 		}
 		must(t, db.Create(newCoupon("Ada", "first")).Error)
 		for what, upsert := range map[string]func(c *Coupon) error{
-			"GORM":           func(c *Coupon) error { return db.Clauses(all).Create(c).Error },
-			"a slice":        func(c *Coupon) error { return db.Clauses(all).Create([]*Coupon{c}).Error },
-			"RETURNING":      func(c *Coupon) error { return db.Clauses(all, clause.Returning{}).Create(c).Error },
-			"no transaction": func(c *Coupon) error { return db.Session(&gorm.Session{SkipDefaultTransaction: true}).Clauses(all).Create(c).Error },
+			"GORM":      func(c *Coupon) error { return db.Clauses(all).Create(c).Error },
+			"a slice":   func(c *Coupon) error { return db.Clauses(all).Create([]*Coupon{c}).Error },
+			"RETURNING": func(c *Coupon) error { return db.Clauses(all, clause.Returning{}).Create(c).Error },
+			"no transaction": func(c *Coupon) error {
+				return db.Session(&gorm.Session{SkipDefaultTransaction: true}).Clauses(all).Create(c).Error
+			},
 			"a transaction that goes on": func(c *Coupon) (err error) {
 				must(t, db.Transaction(func(tx *gorm.DB) error { err = tx.Clauses(all).Create(c).Error; return nil }))
 				return err

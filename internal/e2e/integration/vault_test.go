@@ -39,7 +39,7 @@ func TestAThousandRowsTakeVaultSixRequests(t *testing.T) {
 	}
 	for _, in := range []integration.Integration{databaseSQL, overPgx, overGORM} {
 		for _, d := range in.Databases {
-			id, ok := map[string]string{dbtest.PostgreSQL.Name: "bigserial", dbtest.SQLite.Name: "integer"}[d.Name]
+			id, ok := map[string]string{dbtest.PostgreSQL.Name: "bigserial", dbtest.MariaDB.Name: "bigint AUTO_INCREMENT", dbtest.SQLite.Name: "integer"}[d.Name]
 			if !ok {
 				continue
 			}

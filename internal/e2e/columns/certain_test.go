@@ -189,3 +189,50 @@ func wantErr(t *testing.T, what string, err, want error) {
 		t.Errorf("%s: got %v, want %v", what, err, want)
 	}
 }
+
+func TestATransactionOfItsOwnIsNoTransactionOfTheCallers(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d dbtest.Database) {
+		m, _, db := letters(t, d, d.New(t))
+		table, own := sqlseal.New(m, &sqlseal.Options{NoKMSInTransaction: true}), sqlseal.SQL(dialect(d), db)
+		a, b := newLetter(0, "a"), newLetter(0, "b")
+		must(t, sqlseal.New(m, nil).Insert(t.Context(), own, a, b))
+		theirs := *b
+		must(t, m.Rekey(t.Context(), &theirs))
+		must(t, table.Update(t.Context(), own, &theirs))
+		a.Text.Set("new a")
+		b.Text.Set("new b")
+		must(t, table.Update(t.Context(), own, a, b)) // which opens the key that b has now
+		wantText(t, m, db, "the second", b.ID, "new b")
+		theirs = *b
+		must(t, m.Rekey(t.Context(), &theirs))
+		must(t, table.Update(t.Context(), own, &theirs))
+		b.Text.Set("newer b")
+		tx, err := db.Begin()
+		must(t, err)
+		wantErr(t, "in a transaction of the caller's", table.Update(t.Context(), sqlseal.SQL(dialect(d), tx), b), kms.ErrBudget)
+		must(t, tx.Rollback())
+	})
+}
+
+func TestCopiesAreNotInserted(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d dbtest.Database) {
+		m, _, db := letters(t, d, d.New(t))
+		table, own := sqlseal.New(m, nil), sqlseal.SQL(dialect(d), db)
+		l := newLetter(7, "ada")
+		must(t, m.Seal(t.Context(), l))
+		copied := *l
+		for what, insert := range map[string]func() error{
+			"one struct":         func() error { return table.Insert(t.Context(), own, l, l) },
+			"a copy":             func() error { return table.Insert(t.Context(), own, l, &copied) },
+			"a copy to upsert":   func() error { return table.Upsert(t.Context(), own, nil, l, &copied) },
+			"one struct, upsert": func() error { return table.Upsert(t.Context(), own, nil, l, l) },
+		} {
+			wantErr(t, what, insert(), kms.ErrInvalidRequest)
+		}
+		var n int
+		must(t, db.QueryRow("SELECT count(*) FROM letters").Scan(&n))
+		if n != 0 {
+			t.Errorf("%d rows are there", n)
+		}
+	})
+}

@@ -269,7 +269,7 @@ func (c *creation) checkValues(later bool) error {
 // insert runs GORM's INSERT for the new rows, and then finishes what had to wait for their ids.
 func (c *creation) insert(insert func(*gorm.DB), later bool) {
 	inserted, forgetIDs := int64(0), c.t.writer.IDs(c.fresh)
-	var new []any
+	var created []any
 	for _, rows := range c.statements(later) {
 		restore := c.narrow(rows, later)
 		c.db.RowsAffected = 0
@@ -285,7 +285,7 @@ func (c *creation) insert(insert func(*gorm.DB), later bool) {
 			return
 		}
 		if inserted += c.db.RowsAffected; c.db.RowsAffected > 0 {
-			new = append(new, rows...)
+			created = append(created, rows...)
 		}
 	}
 	c.db.RowsAffected = inserted
@@ -296,16 +296,16 @@ func (c *creation) insert(insert func(*gorm.DB), later bool) {
 		}
 	}
 	switch {
-	case later && inserted < int64(len(new)):
+	case later && inserted < int64(len(created)):
 		c.db.AddError(fmt.Errorf("gormseal: %d of %d rows of %s were inserted, and GORM does not tell which: %w",
 			inserted, len(c.fresh), c.t.schema.Table, rowseal.ErrConflict))
-	case later && len(new) > 0:
-		if err := c.t.writer.AfterInsert(c.db.Statement.Context, database(c.db), new); err != nil {
+	case later && len(created) > 0:
+		if err := c.t.writer.AfterInsert(c.db.Statement.Context, database(c.db), created); err != nil {
 			forgetIDs()
 			c.db.AddError(err)
 			return
 		}
-		c.tr.inserted(c.t, new)
+		c.tr.inserted(c.t, created)
 	case later:
 	case c.areInserted(inserted):
 		c.tr.inserted(c.t, c.fresh)

@@ -25,6 +25,7 @@ type TableColumn struct {
 	PrimaryKey bool // it is one of the primary key's columns
 	Bytewise   bool // text is compared byte by byte, not by a collation that takes some letters for the same
 	Generated  bool // the database makes the value by itself, and takes none
+	OnUpdate   bool // the database changes the value by itself in every UPDATE that does not set it: MySQL's ON UPDATE
 	Cuts       bool // the database cuts what is too long for the column, without an error
 	Unreadable bool // this user of the database has no right to SELECT it
 	Unwritable bool // this user has no right to INSERT it, nor to UPDATE it

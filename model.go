@@ -250,7 +250,7 @@ func (m *Model[T]) OpenSlice(ctx context.Context, rows []T) error {
 // Rewrap wraps the rows' data keys anew, with the newest version of the keyring's first KMS key. Fields and files stay
 // as they are. The row is to be saved with an UPDATE of the key column that compares it with DataKey.Stored.
 func (m *Model[T]) Rewrap(ctx context.Context, rows ...*T) error {
-	return m.rewrap(ctx, m.records(rows))
+	return m.rewrap(ctx, m.records(rows), nil)
 }
 
 // Rekey gives the rows new data keys and seals everything under them anew: the fields, opened for it where that needs the

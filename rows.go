@@ -3,6 +3,7 @@ package rowseal
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -18,12 +19,13 @@ type Rows struct {
 	*engine
 	typ     reflect.Type // of a row
 	record  func(row any) record
+	make    func() any        // an empty row
 	columns map[string]string // Go name of a struct's field → column
 }
 
 // Rows returns the Model for rows of any type; rows are *T.
 func (m *Model[T]) Rows() *Rows {
-	return &Rows{engine: m.engine, typ: reflect.TypeFor[*T](), columns: m.layout.byName, record: func(row any) record {
+	return &Rows{engine: m.engine, typ: reflect.TypeFor[*T](), columns: m.layout.byName, make: func() any { return new(T) }, record: func(row any) record {
 		if row, ok := row.(*T); ok && row != nil {
 			return structRow{m.layout, reflect.ValueOf(row).Elem()}
 		}
@@ -36,7 +38,11 @@ func (s *Sealer[T]) Rows() *Rows { return s.model.Rows() }
 
 // Rows returns the Table for rows of any type; rows are *Record.
 func (t *Table) Rows() *Rows {
-	return &Rows{engine: t.engine, typ: reflect.TypeFor[*Record](), record: func(row any) record {
+	empty := func() any {
+		row, _ := t.Record(nil) // there is nothing in it that could be wrong
+		return row
+	}
+	return &Rows{engine: t.engine, typ: reflect.TypeFor[*Record](), make: empty, record: func(row any) record {
 		if row, ok := row.(*Record); ok && row != nil {
 			return row
 		}
@@ -46,6 +52,17 @@ func (t *Table) Rows() *Rows {
 
 // Type returns the type of a row, which is a pointer.
 func (r *Rows) Type() reflect.Type { return r.typ }
+
+// New returns a row of which nothing is loaded.
+func (r *Rows) New() any { return r.make() }
+
+// Only is Model.Only.
+func (r *Rows) Only(keys ...string) *Rows {
+	narrowed := *r
+	narrowed.engine = r.engine.only(keys)
+	narrowed.err = errors.Join(r.err, narrowed.engine.err)
+	return &narrowed
+}
 
 // Schema returns a copy of what is known of the table.
 func (r *Rows) Schema() Schema { return r.schema.clone() }
@@ -59,6 +76,18 @@ func (r *Rows) ColumnOf(field string) (column string, ok bool) {
 
 // SealedColumns lists every column that is written with a sealed row: keys, fields, IVs and salts, files and indexes.
 func (r *Rows) SealedColumns() []string { return r.schema.columns() }
+
+// Keyrings returns the keyrings of the key columns, by column, of the keys that Only has left in. It is nil for a key whose
+// keyring the row chooses.
+func (r *Rows) Keyrings() map[string]*Keyring {
+	all := map[string]*Keyring{}
+	for i, k := range r.schema.Keys {
+		if r.sees(i) {
+			all[k.Column] = r.keys[i].ring
+		}
+	}
+	return all
+}
 
 // ContextColumns lists the columns that are not sealed and that the rows' encryption contexts, keyrings and bindings use,
 // sorted. A change of one of them needs data keys that are wrapped anew.
@@ -91,12 +120,15 @@ func (r *Rows) Value(row any, column string) (any, error) {
 	return rec.value(column)
 }
 
-// Pointer returns where a column of the row that is not sealed is, for a Scanner of the database's: of a struct's field its
-// address.
+// Pointer returns where a column of the row is, for a driver to Scan it into: of a column that is not sealed the address of the
+// struct's field.
 func (r *Rows) Pointer(row any, column string) (any, error) {
 	rec, err := r.one(row)
 	if err != nil {
 		return nil, err
+	}
+	if cell := r.schema.cell(rec, column); cell != nil {
+		return cell, nil
 	}
 	return rec.pointer(column)
 }
@@ -181,6 +213,20 @@ func (r *Rows) Seal(ctx context.Context, rows ...any) error { return r.seal(ctx,
 
 // Open is Model.Open.
 func (r *Rows) Open(ctx context.Context, rows ...any) error { return r.open(ctx, r.all(rows)) }
+
+// Rewrap is Model.Rewrap for those data keys of the rows that choose lets pass; nil: all.
+func (r *Rows) Rewrap(ctx context.Context, choose func(WrappedKey) bool, rows ...any) error {
+	return r.rewrap(ctx, r.all(rows), choose)
+}
+
+// Rekey is Model.Rekey.
+func (r *Rows) Rekey(ctx context.Context, rows ...any) error { return r.rekey(ctx, r.all(rows), nil) }
+
+// Reindex is Model.Reindex.
+func (r *Rows) Reindex(ctx context.Context, rows ...any) error { return r.reindex(ctx, r.all(rows)) }
+
+// Wipe is Model.Wipe.
+func (r *Rows) Wipe(rows ...any) { r.wipe(r.all(rows)) }
 
 // Lookup is Model.Lookup.
 func (r *Rows) Lookup(ctx context.Context, column string, values ...any) ([]driver.Value, error) {

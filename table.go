@@ -2,6 +2,7 @@ package rowseal
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"maps"
@@ -110,25 +111,41 @@ type scanned interface {
 // sealedColumns are the cells of every sealed column.
 func (r *Record) sealedColumns() map[string]scanned {
 	all := map[string]scanned{}
-	for i, k := range r.schema.Keys {
-		all[k.Column] = &r.keys[i]
-	}
-	for i, f := range r.schema.Fields {
-		all[f.Column] = &r.fields[i]
-		if f.IV != "" {
-			all[f.IV] = &r.ivs[i]
-		}
-		if f.Salt != "" {
-			all[f.Salt] = &r.salts[i]
-		}
-	}
-	for i, f := range r.schema.Files {
-		all[f.Column] = &r.files[i]
-	}
-	for i, ix := range r.schema.Indexes {
-		all[ix.Column] = &r.indexes[i]
+	for _, column := range r.schema.columns() {
+		all[column] = r.schema.cell(r, column).(scanned)
 	}
 	return all
+}
+
+// cell is a sealed column of a row, nil for others.
+func (s *Schema) cell(rec record, column string) sql.Scanner {
+	for i, k := range s.Keys {
+		if k.Column == column {
+			return rec.key(i)
+		}
+	}
+	for i, f := range s.Fields {
+		switch column {
+		case f.Column:
+			cell, _ := rec.field(i)
+			return cell
+		case f.IV:
+			return rec.iv(i)
+		case f.Salt:
+			return rec.salt(i)
+		}
+	}
+	for i, f := range s.Files {
+		if f.Column == column {
+			return rec.file(i)
+		}
+	}
+	for i, ix := range s.Indexes {
+		if ix.Column == column {
+			return rec.index(i)
+		}
+	}
+	return nil
 }
 
 // Get returns the value of a sealed column, as the type of its field says: nil for NULL, else a string, []byte, bool,
@@ -265,7 +282,7 @@ func (t *Table) Open(ctx context.Context, rows ...*Record) error { return t.open
 
 // Rewrap is Model.Rewrap.
 func (t *Table) Rewrap(ctx context.Context, rows ...*Record) error {
-	return t.rewrap(ctx, records(rows))
+	return t.rewrap(ctx, records(rows), nil)
 }
 
 // Rekey is Model.Rekey.

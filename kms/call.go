@@ -174,14 +174,16 @@ func (c *call[I, P]) send(ctx context.Context, items []I) ([]Result, error) {
 	if err := c.limiter.wait(ctx); err != nil {
 		return nil, err
 	}
-	c.requests.Add(1)
-	limited, cancel := context.WithTimeout(withCounter(ctx, c.countFurther), c.opts.Timeout)
-	defer cancel()
-	results := c.service(limited, items)
-	if limited.Err() != nil && ctx.Err() == nil {
-		c.blameTimeout(results)
-	}
-	return results, nil
+	return paced(ctx, func() []Result {
+		c.requests.Add(1)
+		limited, cancel := context.WithTimeout(withCounter(ctx, c.countFurther), c.opts.Timeout)
+		defer cancel()
+		results := c.service(limited, items)
+		if limited.Err() != nil && ctx.Err() == nil {
+			c.blameTimeout(results)
+		}
+		return results
+	})
 }
 
 // mayRequest takes a request from the ctx's budget.

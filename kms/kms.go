@@ -93,6 +93,15 @@ func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "kms.Key("+k.ID()+"
 // is the same Key at every call.
 func (k *Key) EncryptOnly() *Key { return k.sealing }
 
+// KeyVersion tells by which version of the KMS's key a ciphertext was made, as the service names it: "1", "2" and so on with
+// Vault, OpenBao and local keys. It is "" where ciphertexts do not show that, as those of AWS and Google do not. It makes no request.
+func (k *Key) KeyVersion(ciphertext []byte) string {
+	if v, ok := k.service.(KeyVersioner); ok {
+		return v.KeyVersion(ciphertext)
+	}
+	return ""
+}
+
 // Encrypt wraps a plaintext, usually a data key of 32 bytes, for the record that ec names.
 func (k *Key) Encrypt(ctx context.Context, plaintext []byte, ec Context) ([]byte, error) {
 	r := k.EncryptBatch(ctx, []Item{{Data: plaintext, Context: ec}})[0]

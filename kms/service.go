@@ -16,7 +16,7 @@ import (
 // ErrInvalidRequest. An error of ctx is passed on. They do not retry: Key does, and waits as long as a RetryAfter says. A
 // call of a method is one request to the service; before any further one that it needs, a Service calls CountRequest.
 //
-// A Service may also be a Rewrapper, a CrossRewrapper, a DecryptChecker and an io.Closer whose Close can be called twice.
+// A Service may also be a Rewrapper, a CrossRewrapper, a KeyVersioner, a DecryptChecker and an io.Closer whose Close can be called twice.
 type Service interface {
 	Encrypt(ctx context.Context, items []Item) []Result
 	Decrypt(ctx context.Context, items []Item) []Result
@@ -34,6 +34,12 @@ type CrossRewrapper interface {
 	// RewrapFrom returns the Rewrapper for ciphertexts that another service has made, or nil if this one's server cannot
 	// rewrap those. Info().Rewrap holds for it too.
 	RewrapFrom(from Service) Rewrapper
+}
+
+// KeyVersioner is a Service whose ciphertexts show by which version of the key they were made.
+type KeyVersioner interface {
+	// KeyVersion returns that version as the service names it, "" for what is none of its ciphertexts. It makes no request.
+	KeyVersion(ciphertext []byte) string
 }
 
 // DecryptChecker is a Service that has a way of its own to tell whether the caller may decrypt: one that refuses garbage

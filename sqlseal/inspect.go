@@ -69,13 +69,14 @@ func (db *DB) columnsOfPostgreSQL(ctx context.Context, table string) (all []rows
 func (db *DB) columnsOfMySQL(ctx context.Context, table string) (all []rowseal.TableColumn, err error) {
 	// A longtext's length, 4 GiB, is no int everywhere.
 	const query = `SELECT column_name, column_type, data_type, LEAST(COALESCE(character_maximum_length, 0), 2147483647), is_nullable = 'YES',
-			column_key = 'PRI', COALESCE(collation_name, 'binary'), COALESCE(generation_expression, '') <> '', LOWER(privileges), @@sql_mode NOT LIKE '%STRICT\_%'
+			column_key = 'PRI', COALESCE(collation_name, 'binary'), COALESCE(generation_expression, '') <> '', LOWER(privileges), @@sql_mode NOT LIKE '%STRICT\_%',
+			extra LIKE '%on update%'
 		FROM information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position`
 	schema, name := splitTable(table)
 	err = db.conn.query(ctx, statement{query, []any{schema, name}}, func(scan func(...any) error) error {
 		c := rowseal.TableColumn{AnyCase: true}
 		var typ, collation, rights string
-		if err := scan(&c.Name, &c.Type, &typ, &c.Size, &c.Nullable, &c.PrimaryKey, &collation, &c.Generated, &rights, &c.Cuts); err != nil {
+		if err := scan(&c.Name, &c.Type, &typ, &c.Size, &c.Nullable, &c.PrimaryKey, &collation, &c.Generated, &rights, &c.Cuts, &c.OnUpdate); err != nil {
 			return err
 		}
 		switch typ = strings.ToLower(typ); {

@@ -349,9 +349,5 @@ func (w *Writer) CheckUpsert(ctx context.Context, db *DB, target []string) error
 			return err
 		}
 	}
-	var keys []string
-	for _, k := range w.schema.Keys {
-		keys = append(keys, k.Column)
-	}
-	return w.checkColumns(ctx, db, rowseal.Change{Replaces: keys})
+	return w.CheckReplace(ctx, db)
 }

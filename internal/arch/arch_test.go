@@ -53,6 +53,8 @@ var places = []place{
 	{".", []string{"kms", "lockbox", "attrencrypted", "blindindex", "store", "internal/errs", "internal/mime64"}},
 	{"activestorage", []string{"store", "internal/errs"}},
 	{"sqlseal", []string{".", "kms"}},
+	{"sweep", []string{".", "kms", "sqlseal"}},
+	{"sweep/riversweep", []string{public}},
 	{"gormseal", []string{".", "attrencrypted", "blindindex", "kms", "sqlseal"}},
 
 	{"cmd/rowseal", []string{"cmd/rowseal/internal/cli"}},

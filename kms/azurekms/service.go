@@ -17,7 +17,7 @@ type form interface {
 	madeUp() []byte
 }
 
-// service is a key as kms.Service, kms.DecryptChecker and io.Closer.
+// service is a key as kms.Service, kms.KeyVersioner, kms.DecryptChecker and io.Closer.
 type service struct {
 	key
 	form form
@@ -33,6 +33,16 @@ func (s service) Encrypt(ctx context.Context, items []kms.Item) []kms.Result {
 
 func (s service) Decrypt(ctx context.Context, items []kms.Item) []kms.Result {
 	return each(ctx, items, s.form.open)
+}
+
+// KeyVersion implements kms.KeyVersioner.
+func (s service) KeyVersion(ciphertext []byte) string {
+	for _, magic := range []string{rsaMagic, aesMagic} {
+		if version, _, ok := parseHeader(ciphertext, magic); ok {
+			return version
+		}
+	}
+	return ""
 }
 
 // CheckDecrypt asks about a made-up ciphertext with an empty version, for which Azure takes the newest: so no version has to be

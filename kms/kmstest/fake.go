@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // Fake is a KMS key in memory that does as it is told: it can be slow, throttle, refuse, fail in some items and answer
-// in the wrong order, and it counts exactly. It is a kms.Service, a kms.Rewrapper and an io.Closer. The zero value is a
+// in the wrong order, and it counts exactly. It is a kms.Service, a kms.Rewrapper, a kms.KeyVersioner and an io.Closer. The zero value is a
 // working key without batches; every Fake is another key. Its methods are safe for concurrent use; set its fields
 // before the first request.
 //
@@ -73,6 +74,14 @@ func (f *Fake) Info() kms.Info {
 		id = "fake-key"
 	}
 	return kms.Info{KeyID: id, BatchSize: f.batchSize(), ContextEnforced: !f.IgnoreContext, Rewrap: f.Support}
+}
+
+// KeyVersion implements kms.KeyVersioner.
+func (f *Fake) KeyVersion(ciphertext []byte) string {
+	if len(ciphertext) < 4 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(binary.BigEndian.Uint32(ciphertext)), 10)
 }
 
 func (f *Fake) batchSize() int { return max(f.BatchSize, 1) }

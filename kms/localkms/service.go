@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/rowseal/rowseal/kms"
 )
 
 const batchSize = 1000
 
-// service is a key as kms.Service and kms.Rewrapper. It holds no key material between requests.
+// service is a key as kms.Service, kms.Rewrapper and kms.KeyVersioner. It holds no key material between requests.
 type service struct {
 	name string
 	path string
@@ -30,6 +31,15 @@ func (s service) Decrypt(ctx context.Context, items []kms.Item) []kms.Result {
 
 func (s service) Rewrap(ctx context.Context, items []kms.RewrapItem) []kms.Result {
 	return request(ctx, s, items, func(it kms.RewrapItem) int { return it.Ref }, rewrapItem)
+}
+
+// KeyVersion implements kms.KeyVersioner.
+func (s service) KeyVersion(b []byte) string {
+	c, ok := parseCiphertext(b)
+	if !ok {
+		return ""
+	}
+	return strconv.FormatUint(uint64(c.version), 10)
 }
 
 // request reads the key file once and does each item with it.

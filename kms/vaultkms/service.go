@@ -24,7 +24,7 @@ const (
 	maxPlaintext = 786_395
 )
 
-// service is a key as kms.Service, kms.Rewrapper, kms.DecryptChecker and io.Closer.
+// service is a key as kms.Service, kms.Rewrapper, kms.KeyVersioner, kms.DecryptChecker and io.Closer.
 type service struct {
 	place
 	client          *client
@@ -147,6 +147,14 @@ func versionOf(ciphertext string) int64 {
 		return 0
 	}
 	return version
+}
+
+// KeyVersion implements kms.KeyVersioner.
+func (s *service) KeyVersion(ciphertext []byte) string {
+	if version := versionOf(string(ciphertext)); version > 0 {
+		return strconv.FormatInt(version, 10)
+	}
+	return ""
 }
 
 // madeUp returns a ciphertext of a version of the key that nobody made: a nonce, a data key and a tag, all random.

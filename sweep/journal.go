@@ -1,0 +1,78 @@
+package sweep
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// Replaced is an entry of the journal: a rekey has given a row a new data key. What somebody who does not compare keys has sealed
+// under the old one since can be repaired as long as the entry is there.
+type Replaced struct {
+	Column   string // the key column
+	Old, New string // wrapped keys
+	At       time.Time
+}
+
+func hashOf(key string) string {
+	h := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(h[:])
+}
+
+// note writes an entry.
+func (s store) note(ctx context.Context, table, column string, key []any, old, fresh string) error {
+	text, err := encodeKey(key)
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, `INSERT INTO rowseal_journal (table_name, key_column, row_hash, row_key, old_key, new_key, at) VALUES (?, ?, ?, ?, ?, ?, NOW)`,
+		table, column, hashOf(text), text, old, fresh)
+	return err
+}
+
+// journalOf lists the entries of rows, by row, the newest first.
+func (s store) journalOf(ctx context.Context, table string, keys [][]any) (map[string][]Replaced, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	args := []any{table}
+	known := map[string]bool{}
+	for _, key := range keys {
+		text, err := encodeKey(key)
+		if err != nil {
+			return nil, err
+		}
+		known[text] = true
+		args = append(args, hashOf(text))
+	}
+	all := map[string][]Replaced{}
+	query := `SELECT row_key, key_column, old_key, new_key, at FROM rowseal_journal WHERE table_name = ? AND row_hash IN (` +
+		strings.TrimSuffix(strings.Repeat("?, ", len(keys)), ", ") + `) ORDER BY at DESC`
+	err := s.query(ctx, query, args, func(scan func(...any) error) error {
+		var row string
+		var r Replaced
+		var at int64
+		if err := scan(&row, &r.Column, &r.Old, &r.New, &at); err != nil {
+			return err
+		}
+		if r.At = time.UnixMilli(at); known[row] {
+			all[row] = append(all[row], r)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// forget deletes a table's entries that are older than a moment of the database's clock.
+func (s store) forget(ctx context.Context, table string, before time.Time) (int64, error) {
+	return s.exec(ctx, `DELETE FROM rowseal_journal WHERE table_name = ? AND at < ?`, table, before.UnixMilli())
+}
+
+// clock is the database's time.
+func (s store) clock(ctx context.Context) (time.Time, error) {
+	var ms int64
+	err := s.query(ctx, `SELECT NOW`, nil, func(scan func(...any) error) error { return scan(&ms) })
+	return time.UnixMilli(ms), err
+}

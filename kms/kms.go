@@ -179,6 +179,16 @@ func (k *Key) rewrapper(from *Key) Rewrapper {
 	return nil
 }
 
+// RewrapsFrom tells whether the service itself wraps ciphertexts of from (this key, if nil) anew, in one request and without showing
+// the plaintext; otherwise from decrypts and this key encrypts. sameContext: the context stays.
+func (k *Key) RewrapsFrom(from *Key, sameContext bool) bool {
+	if from == nil {
+		from = k
+	}
+	support := k.Info().Rewrap
+	return k.rewrapper(from) != nil && (support == RewrapAnyContext || support == RewrapSameContext && sameContext)
+}
+
 // splitRewrap tells what goes to the service. What run will refuse goes there too, lest it be opened first.
 func splitRewrap(items []RewrapItem, r Rewrapper, support RewrapSupport) (here, there []int) {
 	for i, it := range items {

@@ -60,6 +60,11 @@ type Info struct {
 	ContextEnforced bool
 	// Rewrap tells what a Rewrapper can do.
 	Rewrap RewrapSupport
+	// Quota is how many requests a second the service takes by default from an account, for all that it does, where that is known,
+	// and in the least of its regions; 0: no quota, or none that is known.
+	Quota float64
+	// Price is that of a request in US dollars, at list price, without a free allowance; 0: none.
+	Price float64
 }
 
 // RewrapSupport tells what a service can do without showing the plaintext.

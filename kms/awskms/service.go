@@ -32,7 +32,7 @@ type service struct {
 }
 
 func (s *service) Info() kms.Info {
-	return kms.Info{KeyID: s.id.text, BatchSize: 1, ContextEnforced: true, Rewrap: kms.RewrapAnyContext}
+	return kms.Info{KeyID: s.id.text, BatchSize: 1, ContextEnforced: true, Rewrap: kms.RewrapAnyContext, Quota: quota, Price: price}
 }
 
 // Close closes idle connections, those of the caller's own client excepted.

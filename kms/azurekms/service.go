@@ -24,7 +24,7 @@ type service struct {
 }
 
 func (s service) Info() kms.Info {
-	return kms.Info{KeyID: s.id, BatchSize: 1, ContextEnforced: true}
+	return kms.Info{KeyID: s.id, BatchSize: 1, ContextEnforced: true, Quota: quota, Price: price}
 }
 
 func (s service) Encrypt(ctx context.Context, items []kms.Item) []kms.Result {

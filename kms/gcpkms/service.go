@@ -33,7 +33,7 @@ type service struct {
 func newService(key keyName, c connection) *service { return &service{key: key, connection: c} }
 
 func (s *service) Info() kms.Info {
-	return kms.Info{KeyID: s.key.String(), BatchSize: 1, ContextEnforced: true}
+	return kms.Info{KeyID: s.key.String(), BatchSize: 1, ContextEnforced: true, Quota: quota, Price: price}
 }
 
 func (s *service) Close() error { return s.close() }

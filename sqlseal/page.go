@@ -3,6 +3,7 @@ package sqlseal
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,8 +195,10 @@ func (p *Pages) part(b *builder) string {
 	return fmt.Sprintf("((%[1]s %% %[2]s) + %[2]s) %% %[2]s = %[3]s", number, of, want)
 }
 
+var integer = regexp.MustCompile(`(?i)\b(tiny|small|medium|big)?int(eger|2|4|8)?\b`)
+
 // isInteger knows the names of the integer types of all dialects.
-func isInteger(typ string) bool { return strings.Contains(strings.ToLower(typ), "int") }
+func isInteger(typ string) bool { return integer.MatchString(typ) }
 
 func (p *Pages) read(ctx context.Context, b *builder) (all []PageRow, err error) {
 	keys, plain := len(p.Key), len(p.q.Plain)
@@ -248,18 +251,19 @@ type recordText struct {
 // Scan implements sql.Scanner.
 func (r recordText) Scan(src any) error { return r.row.SetColumn(r.name, r.p.plain(r.name, src)) }
 
-// plain is a value as the programs of all databases have it. MySQL's driver gives text, and integers that are no int64, as bytes.
-func (p *Pages) plain(name string, value any) any {
+func (p *Pages) plain(name string, value any) any { return Value(*p.column(name), value) }
+
+// Value is what a driver gave for a column, as the programs of all databases have it: MySQL's driver gives text, and integers that are
+// no int64, as bytes. Bytes are copied.
+func Value(c rowseal.TableColumn, value any) any {
 	bytes, ok := value.([]byte)
 	if !ok {
 		return value
 	}
-	bytes = slices.Clone(bytes)
-	kind := p.column(name).Kind
-	if kind == rowseal.BytesColumn || kind == rowseal.AnyColumn {
-		return bytes
+	if c.Kind == rowseal.BytesColumn || c.Kind == rowseal.AnyColumn {
+		return slices.Clone(bytes)
 	}
-	if isInteger(p.column(name).Type) {
+	if isInteger(c.Type) {
 		if n, err := strconv.ParseInt(string(bytes), 10, 64); err == nil {
 			return n
 		}

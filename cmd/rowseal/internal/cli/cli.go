@@ -29,6 +29,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitQuarantine: all was done but some rows, which are in quarantine.
+	exitQuarantine = 3
 )
 
 // The beginnings of ids of local keys and of keys of Vault.
@@ -64,11 +66,14 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		fmt.Fprintf(stderr, "See '%s --help'.\n", ran.CommandPath())
 		return exitUsage
 	}
+	if partly := (quarantined{}); errors.As(err, &partly) {
+		return exitQuarantine
+	}
 	return exitFailed
 }
 
 // packageName is with what errors begin, and each line of several: here it tells nothing.
-var packageName = regexp.MustCompile(`(?m)^((rowseal|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage): )+`)
+var packageName = regexp.MustCompile(`(?m)^((rowseal|sqlseal|sweep|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage): )+`)
 
 // forGo is advice that only a Go program can follow, with what else it says of the environment.
 var forGo = regexp.MustCompile(`,? or (?:(?:set|into) )?Options\.\w+| \(or Store\.Dir\)|Options\.\w+ \(for kms\.Open: (\w+=\w+)\)`)
@@ -123,8 +128,9 @@ func newRoot() *cobra.Command {
 	root := group("rowseal", "Per-record envelope encryption for database rows",
 		`Rowseal seals database rows, each under a data key of its own, which a key management service (KMS) wraps.
 
-Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is empty.`,
-		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newKeys(), newPolicy(), newVersion(), newCompletion())
+Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is
+empty, 3 done but for rows that are in quarantine.`,
+		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newStatus(), newRotate(), newKeys(), newPolicy(), newVersion(), newCompletion())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -111,7 +111,7 @@ type describedIndex struct {
 }
 
 func describe(f *config.File, values int64) described {
-	d := described{Config: f.Name, Database: f.Database.Kind + ":" + f.Database.Path}
+	d := described{Config: f.Name, Database: f.Database.String()}
 	for _, t := range f.Tables {
 		d.Tables = append(d.Tables, describeTable(t, values))
 	}

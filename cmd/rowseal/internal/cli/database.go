@@ -4,38 +4,50 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/cmd/rowseal/internal/config"
+	"github.com/rowseal/rowseal/sqlseal"
 )
 
-// database is what a configuration names, opened for reading only.
-type database struct{ *sql.DB }
-
-// openDatabase changes nothing, and makes no file that is not there.
-func openDatabase(d config.Database) (*database, error) {
-	info, err := os.Stat(d.Path)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("database: %w", err)
-	case info.IsDir():
-		return nil, fmt.Errorf("database: %s is a directory", d.Path)
-	}
-	path, err := filepath.Abs(d.Path)
-	if err != nil {
-		return nil, err
-	}
-	address := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "mode=ro&_pragma=query_only(1)&_pragma=busy_timeout(5000)"}
-	db, err := sql.Open("sqlite", address.String())
-	if err != nil {
-		return nil, err
-	}
-	return &database{db}, nil
+// database is what a configuration names.
+type database struct {
+	*sqlseal.DB
+	sql *sql.DB
 }
+
+// openDatabase connects to a database, for reading only or for writing too. It makes no file that is not there.
+func openDatabase(ctx context.Context, d config.Database, readOnly bool) (*database, error) {
+	open := map[sqlseal.Dialect]func(config.Database, bool) (*sql.DB, error){
+		sqlseal.SQLite: openSQLite, sqlseal.PostgreSQL: openPostgreSQL, sqlseal.MySQL: openMySQL,
+	}[d.Dialect]
+	db, err := open(d, readOnly)
+	if err == nil {
+		err = db.PingContext(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %s", d, withoutPassword(d, err))
+	}
+	return &database{sqlseal.SQL(d.Dialect, db), db}, nil
+}
+
+// withoutPassword is an error of a driver, which may repeat the address.
+func withoutPassword(d config.Database, err error) string {
+	text := err.Error()
+	if d.URL == nil {
+		return text
+	}
+	if password, ok := d.URL.User.Password(); ok && password != "" {
+		escaped, _, _ := strings.Cut(strings.TrimPrefix(d.URL.User.String(), d.URL.User.Username()+":"), "@")
+		text = strings.NewReplacer(password, "…", escaped, "…").Replace(text)
+	}
+	return text
+}
+
+// Close closes all connections.
+func (db *database) Close() error { return db.sql.Close() }
 
 // row is a row as the database has it.
 type row struct {
@@ -45,20 +57,26 @@ type row struct {
 
 // columns lists the columns of a table. SQLite takes a quoted name that is no column for a text, so names are compared
 // with this list before they get into a query.
-func (db *database) columns(ctx context.Context, table string) ([]string, error) {
-	rows, err := db.QueryContext(ctx, `SELECT * FROM `+quoted(table)+` LIMIT 0`)
+func (db *database) columns(ctx context.Context, table string) ([]rowseal.TableColumn, error) {
+	columns, err := db.TableColumns(ctx, table)
+	if err == nil && len(columns) == 0 {
+		err = fmt.Errorf("there is no such table in the database")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", table, err)
 	}
-	defer rows.Close()
-	return rows.Columns()
+	return columns, nil
 }
 
 // checkColumns finds columns that the configuration names and the table has not.
 func (db *database) checkColumns(ctx context.Context, t *config.Table) error {
-	there, err := db.columns(ctx, t.Schema.Table)
+	columns, err := db.columns(ctx, t.Schema.Table)
 	if err != nil {
 		return err
+	}
+	var there []string
+	for _, c := range columns {
+		there = append(there, c.Name)
 	}
 	for _, c := range t.Columns() {
 		if !slices.Contains(there, c) {
@@ -69,34 +87,50 @@ func (db *database) checkColumns(ctx context.Context, t *config.Table) error {
 }
 
 // find returns at most limit rows in which a column has one of the values, in the order of the primary key.
-func (db *database) find(ctx context.Context, t *config.Table, column string, values []any, limit int) ([]row, error) {
-	query := fmt.Sprintf(`SELECT * FROM %s WHERE %s IN (%s) ORDER BY %s LIMIT %d`, quoted(t.Schema.Table), quoted(column),
-		parameters(len(values)), quoted(t.Schema.PrimaryKey), limit)
-	rows, err := db.QueryContext(ctx, query, values...)
+func (db *database) find(ctx context.Context, t *config.Table, column string, values []any, limit int) (all []row, err error) {
+	columns, err := db.columns(ctx, t.Schema.Table)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = db.Quote(c.Name)
+	}
+	query := fmt.Sprintf(`SELECT %s FROM %s WHERE %s IN (%s) ORDER BY %s LIMIT %d`, strings.Join(names, ", "), db.Quote(t.Schema.Table), db.Quote(column),
+		db.parameters(len(values)), db.Quote(t.Schema.PrimaryKey), limit)
+	err = db.Query(ctx, query, values, func(scan func(...any) error) error {
+		cells := make([]any, len(columns))
+		for i := range cells {
+			cells[i] = new(any)
+		}
+		if err := scan(cells...); err != nil {
+			return err
+		}
+		one := row{values: make(map[string]any, len(columns))}
+		for i, c := range columns {
+			one.columns = append(one.columns, c.Name)
+			one.values[c.Name] = sqlseal.Value(c, *cells[i].(*any))
+		}
+		all = append(all, one)
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Schema.Table, err)
 	}
-	defer rows.Close()
-	var all []row
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("table %s: %w", t.Schema.Table, err)
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
 // has tells whether a table is there.
 func (db *database) has(ctx context.Context, table string) (bool, error) {
-	found, err := db.texts(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?`, table)
-	return len(found) > 0, err
+	columns, err := db.TableColumns(ctx, table)
+	return len(columns) > 0, err
 }
 
 // attachmentNames lists the names of the attachments that some records of a type have.
 func (db *database) attachmentNames(ctx context.Context, recordType string, ids []any) ([]string, error) {
-	return db.texts(ctx, `SELECT DISTINCT name FROM active_storage_attachments WHERE record_type = ? AND record_id IN (`+parameters(len(ids))+`) ORDER BY name`,
+	types := db.Placeholder(1)
+	records := strings.TrimPrefix(db.parameters(len(ids)+1), types+", ")
+	return db.texts(ctx, `SELECT DISTINCT name FROM active_storage_attachments WHERE record_type = `+types+` AND record_id IN (`+records+`) ORDER BY name`,
 		append([]any{recordType}, ids...)...)
 }
 
@@ -105,49 +139,24 @@ func (db *database) recordTypes(ctx context.Context) ([]string, error) {
 	return db.texts(ctx, `SELECT DISTINCT record_type FROM active_storage_attachments ORDER BY record_type`)
 }
 
-func (db *database) texts(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
+func (db *database) texts(ctx context.Context, query string, args ...any) (all []string, err error) {
+	err = db.Query(ctx, query, args, func(scan func(...any) error) error {
+		var text string
+		err := scan(&text)
+		all = append(all, text)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, fmt.Errorf("database: %w", err)
-		}
-		all = append(all, text)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
-func parameters(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
-
-func scan(rows *sql.Rows) (row, error) {
-	columns, err := rows.Columns()
-	if err != nil {
-		return row{}, err
+// parameters are the placeholders of n arguments.
+func (db *database) parameters(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = db.Placeholder(i + 1)
 	}
-	cells := make([]any, len(columns))
-	for i := range cells {
-		cells[i] = new(any)
-	}
-	if err := rows.Scan(cells...); err != nil {
-		return row{}, err
-	}
-	one := row{columns, make(map[string]any, len(columns))}
-	for i, column := range columns {
-		one.values[column] = *cells[i].(*any)
-	}
-	return one, nil
-}
-
-// quoted quotes the name of a table, which may have that of a schema before it, or of a column.
-func quoted(name string) string {
-	parts := strings.Split(name, ".")
-	for i, p := range parts {
-		parts[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`
-	}
-	return strings.Join(parts, ".")
+	return strings.Join(all, ", ")
 }

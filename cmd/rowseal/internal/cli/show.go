@@ -86,7 +86,7 @@ func (s *show) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if s.db, err = openDatabase(s.Database); err != nil {
+	if s.db, err = openDatabase(cmd.Context(), s.Database, true); err != nil {
 		return err
 	}
 	defer s.db.Close()
@@ -391,5 +391,5 @@ func (s *show) loadAttachments(ctx context.Context, id any) (activestorage.Attac
 	if err != nil {
 		return nil, err
 	}
-	return storage.Load(ctx, s.db, s.table.RecordType, id)
+	return storage.Load(ctx, s.db.sql, s.table.RecordType, id)
 }

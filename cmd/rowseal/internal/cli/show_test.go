@@ -26,6 +26,7 @@ import (
 	"github.com/rowseal/rowseal/cmd/rowseal/internal/config"
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/lockbox"
+	"github.com/rowseal/rowseal/sqlseal"
 	"github.com/rowseal/rowseal/vectors"
 )
 
@@ -241,7 +242,7 @@ func TestShowTellsOfAttachmentsThatTheFileDoesNotKnow(t *testing.T) {
 
 func TestTheDatabaseIsOpenedForReadingOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%41.sqlite3") // a name that would mean something else in an address
-	if _, err := openDatabase(config.Database{Kind: "sqlite", Path: path}); err == nil {
+	if _, err := openDatabase(t.Context(), config.Database{Dialect: sqlseal.SQLite, Path: path}, true); err == nil {
 		t.Error("a file that is not there is opened")
 	}
 	made, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "made.sqlite3"))
@@ -252,7 +253,7 @@ func TestTheDatabaseIsOpenedForReadingOnly(t *testing.T) {
 	if _, err := made.Exec(`CREATE TABLE t (id INTEGER); VACUUM INTO '` + path + `'`); err != nil {
 		t.Fatal(err)
 	}
-	db, err := openDatabase(config.Database{Kind: "sqlite", Path: path})
+	db, err := openDatabase(t.Context(), config.Database{Dialect: sqlseal.SQLite, Path: path}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +261,7 @@ func TestTheDatabaseIsOpenedForReadingOnly(t *testing.T) {
 	if columns, err := db.columns(t.Context(), "t"); err != nil || len(columns) != 1 {
 		t.Errorf("%v, %v", columns, err)
 	}
-	if _, err := db.ExecContext(t.Context(), `INSERT INTO t VALUES (1)`); err == nil {
+	if _, err := db.Exec(t.Context(), `INSERT INTO t VALUES (1)`); err == nil {
 		t.Error("it can be written to")
 	}
 }

@@ -29,12 +29,6 @@ type File struct {
 	Services map[string]string
 }
 
-// Database says where the rows are.
-type Database struct {
-	Kind string // sqlite
-	Path string // of the file
-}
-
 // Error is everything that is wrong with a file.
 type Error struct {
 	Name   string
@@ -128,28 +122,6 @@ func (f *File) read(r *reader, root *node) {
 	}
 	if root.kind == mapping && len(f.Tables) == 0 && (!s.has("tables") || s.values["tables"].kind == mapping) {
 		s.fault(s.at("tables"), "the file needs tables")
-	}
-}
-
-// readDatabase never repeats the address, in which there may be a password.
-func (f *File) readDatabase(s section) {
-	if !s.has("database") {
-		if s.kind == mapping {
-			s.fault(s.node, "the file needs a database, as in database: sqlite:users.sqlite3")
-		}
-		return
-	}
-	n := s.values["database"]
-	address, ok := s.expand(n)
-	scheme, path, _ := strings.Cut(address, ":")
-	switch {
-	case !ok:
-	case scheme == "postgres", scheme == "postgresql", scheme == "mysql", scheme == "mariadb":
-		s.fault(n, "%s: this version reads SQLite only, as in sqlite:users.sqlite3", scheme)
-	case scheme != "sqlite" || path == "" || strings.HasPrefix(path, "//"):
-		s.fault(n, "must be sqlite: and the path of the file, as in sqlite:users.sqlite3")
-	default:
-		f.Database = Database{Kind: scheme, Path: f.relative(path)}
 	}
 }
 

@@ -170,7 +170,7 @@ func (f *File) Storage() (*activestorage.Storage, error) {
 		services[name] = store.Dir{Path: path}
 	}
 	one := sortedKeys(services)[0] // which one would be written to does not matter: nothing is
-	return activestorage.New(one, services[one], activestorage.SQLite, &activestorage.Options{Others: services})
+	return activestorage.New(one, services[one], activestorage.Dialect(f.Database.Dialect), &activestorage.Options{Others: services})
 }
 
 // part is the Schema of a part: its keys, what is sealed under them, and what its indexes need.

@@ -20,12 +20,13 @@ type Rows struct {
 	typ     reflect.Type // of a row
 	record  func(row any) record
 	make    func() any        // an empty row
+	copy    func(row any) any
 	columns map[string]string // Go name of a struct's field → column
 }
 
 // Rows returns the Model for rows of any type; rows are *T.
 func (m *Model[T]) Rows() *Rows {
-	return &Rows{engine: m.engine, typ: reflect.TypeFor[*T](), columns: m.layout.byName, make: func() any { return new(T) }, record: func(row any) record {
+	return &Rows{engine: m.engine, typ: reflect.TypeFor[*T](), columns: m.layout.byName, make: func() any { return new(T) }, copy: clone[T], record: func(row any) record {
 		if row, ok := row.(*T); ok && row != nil {
 			return structRow{m.layout, reflect.ValueOf(row).Elem()}
 		}
@@ -42,7 +43,8 @@ func (t *Table) Rows() *Rows {
 		row, _ := t.Record(nil) // there is nothing in it that could be wrong
 		return row
 	}
-	return &Rows{engine: t.engine, typ: reflect.TypeFor[*Record](), make: empty, record: func(row any) record {
+	clone := func(row any) any { return row.(*Record).clone() }
+	return &Rows{engine: t.engine, typ: reflect.TypeFor[*Record](), make: empty, copy: clone, record: func(row any) record {
 		if row, ok := row.(*Record); ok && row != nil {
 			return row
 		}
@@ -55,6 +57,39 @@ func (r *Rows) Type() reflect.Type { return r.typ }
 
 // New returns a row of which nothing is loaded.
 func (r *Rows) New() any { return r.make() }
+
+// Copy returns a copy of a row, which may be given other columns (Pointer) to see how it would open. A copy is not to be written
+// beside the row.
+func (r *Rows) Copy(row any) (any, error) {
+	if _, err := r.one(row); err != nil {
+		return nil, err
+	}
+	return r.copy(row), nil
+}
+
+func clone[T any](row any) any {
+	c := *row.(*T)
+	return &c
+}
+
+// Take sets a field of a row to the value that it has in from, another row of the same type, which must be open.
+func (r *Rows) Take(row any, column string, from any) error {
+	to, err := r.one(row)
+	if err != nil {
+		return err
+	}
+	source, err := r.one(from)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(r.schema.Fields, func(f Field) bool { return f.Column == column })
+	if i < 0 {
+		return r.schema.invalid("%s is no sealed column; name one of %s", column, r.schema.fieldColumns())
+	}
+	cell, _ := to.field(i)
+	other, _ := source.field(i)
+	return cell.take(other)
+}
 
 // Only is Model.Only.
 func (r *Rows) Only(keys ...string) *Rows {
@@ -224,6 +259,9 @@ func (r *Rows) Rekey(ctx context.Context, rows ...any) error { return r.rekey(ct
 
 // Reindex is Model.Reindex.
 func (r *Rows) Reindex(ctx context.Context, rows ...any) error { return r.reindex(ctx, r.all(rows)) }
+
+// Clear is Model.Clear.
+func (r *Rows) Clear(rows ...any) { r.clear(r.all(rows)) }
 
 // Wipe is Model.Wipe.
 func (r *Rows) Wipe(rows ...any) { r.wipe(r.all(rows)) }

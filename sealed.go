@@ -205,6 +205,8 @@ type sealedColumn interface {
 	isSet() bool
 	sealed() column
 	plaintext(codec any) ([]byte, error)
+	decodes(codec any, plaintext []byte) error
+	take(from sealedColumn) error
 	adopt(ciphertext column, under *fingerprint)
 	attach(codec any, under *fingerprint, open opener)
 	sealedUnder() (key *fingerprint, made bool)
@@ -235,6 +237,21 @@ func (s *Sealed[T]) plaintext(codec any) ([]byte, error) {
 		return nil, err
 	}
 	return codec.(lockbox.Codec[T]).Append(nil, v)
+}
+
+// decodes tells whether a plaintext is a value of the field's type.
+func (s *Sealed[T]) decodes(codec any, plaintext []byte) error {
+	_, err := codec.(lockbox.Codec[T]).Decode(plaintext)
+	return err
+}
+
+// take sets the value that another row has in the column.
+func (s *Sealed[T]) take(from sealedColumn) error {
+	v, err := from.(*Sealed[T]).Get()
+	if err == nil {
+		s.Set(v)
+	}
+	return err
 }
 
 // adopt files the ciphertext of a value that was set; the value stays opened.

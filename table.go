@@ -102,6 +102,15 @@ func (t *Table) Record(columns map[string]any) (*Record, error) {
 	return r, nil
 }
 
+// clone is a copy that shares no cell.
+func (r *Record) clone() *Record {
+	c := *r
+	c.columns = maps.Clone(r.columns)
+	c.keys, c.fields, c.ivs, c.salts = slices.Clone(r.keys), slices.Clone(r.fields), slices.Clone(r.ivs), slices.Clone(r.salts)
+	c.files, c.indexes = slices.Clone(r.files), slices.Clone(r.indexes)
+	return &c
+}
+
 // scanned is a sealed column to a Record.
 type scanned interface {
 	Scan(src any) error

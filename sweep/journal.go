@@ -48,8 +48,7 @@ func (s store) journalOf(ctx context.Context, table string, keys [][]any) (map[s
 		args = append(args, hashOf(text))
 	}
 	all := map[string][]Replaced{}
-	query := `SELECT row_key, key_column, old_key, new_key, at FROM rowseal_journal WHERE table_name = ? AND row_hash IN (` +
-		strings.TrimSuffix(strings.Repeat("?, ", len(keys)), ", ") + `) ORDER BY at DESC`
+	query := `SELECT row_key, key_column, old_key, new_key, at FROM rowseal_journal WHERE table_name = ? AND row_hash IN (` + marks(len(keys)) + `) ORDER BY at DESC`
 	err := s.query(ctx, query, args, func(scan func(...any) error) error {
 		var row string
 		var r Replaced
@@ -65,10 +64,24 @@ func (s store) journalOf(ctx context.Context, table string, keys [][]any) (map[s
 	return all, err
 }
 
-// forget deletes a table's entries that are older than a moment of the database's clock.
-func (s store) forget(ctx context.Context, table string, before time.Time) (int64, error) {
-	return s.exec(ctx, `DELETE FROM rowseal_journal WHERE table_name = ? AND at < ?`, table, before.UnixMilli())
+// forget deletes the entries of rows that are older than a moment of the database's clock.
+func (s store) forget(ctx context.Context, table string, columns []string, keys [][]any, before time.Time) error {
+	args := []any{table, before.UnixMilli()}
+	for _, c := range columns {
+		args = append(args, c)
+	}
+	for _, key := range keys {
+		text, err := encodeKey(key)
+		if err != nil {
+			return err
+		}
+		args = append(args, hashOf(text))
+	}
+	_, err := s.exec(ctx, `DELETE FROM rowseal_journal WHERE table_name = ? AND at <= ? AND key_column IN (`+marks(len(columns))+`) AND row_hash IN (`+marks(len(keys))+`)`, args...)
+	return err
 }
+
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
 // clock is the database's time.
 func (s store) clock(ctx context.Context) (time.Time, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -29,6 +30,7 @@ func reason(err error) string {
 	if !isOurs(err) {
 		text = ofDatabase(err)
 	}
+	text = strings.ReplaceAll(text, "\n", "; ")
 	if len(text) > longestReason {
 		text = text[:longestReason] + "…"
 	}

@@ -24,7 +24,6 @@ type run struct {
 	store  *store // nil: stateless
 	me     string
 	after  []any // the primary key of the last row that is done
-	since  time.Time
 	wanted atomic.Value
 	failed []Failure // since the last checkpoint
 }
@@ -41,8 +40,8 @@ func (r *run) run() error {
 	var beating sync.WaitGroup
 	beating.Go(func() { r.beat(alive, cancel) })
 	state, err := r.visit()
-	if ender, ok := r.step.(Ender); ok && state == Done {
-		if err = ender.End(r.ctx, r.Status(), r.since); err != nil {
+	if state == Done {
+		if err = r.end(); err != nil {
 			state = Failed
 		}
 	}
@@ -56,7 +55,7 @@ func (r *run) run() error {
 }
 
 func (r *run) prepare() (err error) {
-	if r.plan, err = r.step.Plan(r.ctx, Table{r.db, r.rows}); err != nil {
+	if r.plan, err = r.step.Plan(r.ctx, Table{r.db, r.rows, r.opts.Stateless}); err != nil {
 		return err
 	}
 	r.writer = sqlseal.NewWriter(r.rows, &sqlseal.Options{Others: r.opts.Others})
@@ -86,8 +85,7 @@ func (r *run) prepare() (err error) {
 		return r.claim()
 	}
 	r.update(func(st *Status) { st.State = Running })
-	r.since, err = (store{r.db}).clock(r.ctx)
-	return err
+	return nil
 }
 
 // claim takes the lease and finds out where to begin.
@@ -103,13 +101,8 @@ func (r *run) claim() error {
 	goesOn := !r.opts.Restart && v.settings == settings && v.position != "" && v.state != string(Done)
 	if !goesOn {
 		r.update(func(st *Status) { st.State = Running })
-		if err := r.store.begin(r.ctx, r.name, r.me, settings); err != nil {
-			return err
-		}
-		r.since, err = r.store.clock(r.ctx)
-		return err
+		return r.store.begin(r.ctx, r.name, r.me, settings)
 	}
-	r.since = v.started
 	if r.after, err = decodeKey(v.position); err != nil {
 		return err
 	}
@@ -197,6 +190,28 @@ func (r *run) visit() (State, error) {
 			}
 		}
 	}
+}
+
+// end lets the step do what it has to do after the last row.
+func (r *run) end() error {
+	ender, ok := r.step.(Ender)
+	if !ok {
+		return nil
+	}
+	status := r.Status()
+	if err := ender.End(r.ctx, &status); err != nil {
+		return err
+	}
+	for i, f := range r.Status().Failures {
+		if r.store == nil || status.Failures[i] == f {
+			continue
+		}
+		if err := r.store.explain(r.ctx, r.name, status.Failures[i]); err != nil {
+			return err
+		}
+	}
+	r.update(func(st *Status) { st.Failures = status.Failures })
+	return nil
 }
 
 // control obeys Stop, Pause, and what other processes want.
@@ -434,6 +449,9 @@ func (r *run) abandon(rows []*Row) {
 
 // changeOf is what is to be written; nil: nothing.
 func (r *run) changeOf(row *Row) (*write, error) {
+	if row.Unchanged {
+		return nil, nil
+	}
 	change, err := r.rows.Change(row.Row, nil, nil)
 	if err != nil {
 		return nil, err

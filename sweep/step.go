@@ -3,7 +3,6 @@ package sweep
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/sqlseal"
@@ -22,16 +21,16 @@ type Step interface {
 	Do(ctx context.Context, rows []*Row) error
 }
 
-// Ender is a Step that has something to do after the last row. Since is the database's time when the first row was visited, by whichever
-// process.
+// Ender is a Step that has something to do after the last row. It may add to the reasons of the status's Failures.
 type Ender interface {
-	End(ctx context.Context, status Status, since time.Time) error
+	End(ctx context.Context, status *Status) error
 }
 
 // Table is the table that a Step works on.
 type Table struct {
-	DB   *sqlseal.DB
-	Rows *rowseal.Rows
+	DB        *sqlseal.DB
+	Rows      *rowseal.Rows
+	Stateless bool // nothing is to be kept in the database, which may be one to be read only
 }
 
 // Plan is what a Step needs of the engine.
@@ -55,6 +54,8 @@ type Row struct {
 	// Err is why the row failed. Where a retry may help (kms.ErrThrottled, kms.ErrUnavailable) it is tried again; else the row gets
 	// into quarantine, and is not written.
 	Err error
+	// Unchanged: nothing of the row is to be written.
+	Unchanged bool
 	// Also is what is written and compared beside what rowseal.Rows.Change says.
 	Also rowseal.Change
 	// Within is called in the transaction that has updated the row.

@@ -116,7 +116,6 @@ func (s store) query(ctx context.Context, query string, args []any, row func(sca
 type saved struct {
 	state, wanted, settings, position string
 	counts                            Counts
-	started                           time.Time
 }
 
 // owner names this process to people who look for it.
@@ -173,14 +172,13 @@ func (s store) overlapping(ctx context.Context, t sweepName) (until int64, holde
 
 func (s store) read(ctx context.Context, t sweepName) (v saved, err error) {
 	found := false
-	err = s.query(ctx, `SELECT state, wanted, settings, position, counts, started_at FROM rowseal_sweeps WHERE id = ?`, []any{t.id()},
+	err = s.query(ctx, `SELECT state, wanted, settings, position, counts FROM rowseal_sweeps WHERE id = ?`, []any{t.id()},
 		func(scan func(...any) error) error {
 			var counts string
-			var started int64
-			if err := scan(&v.state, &v.wanted, &v.settings, &v.position, &counts, &started); err != nil {
+			if err := scan(&v.state, &v.wanted, &v.settings, &v.position, &counts); err != nil {
 				return err
 			}
-			found, v.started = true, time.UnixMilli(started)
+			found = true
 			return json.Unmarshal([]byte(counts), &v.counts)
 		})
 	if err == nil && !found {
@@ -218,6 +216,12 @@ func (s store) checkpoint(ctx context.Context, t sweepName, me string, v saved, 
 		return s.held(t)(s.exec(ctx, `UPDATE rowseal_sweeps SET state = ?, position = ?, counts = ?, error = ?, updated_at = NOW, owner = ?, lease_until = `+until+`
 			WHERE id = ? AND owner = ?`, v.state, v.position, string(counts), message, held, lease.Milliseconds(), t.id(), me))
 	})
+	return err
+}
+
+// explain replaces the reason for which a row is in quarantine.
+func (s store) explain(ctx context.Context, t sweepName, f Failure) error {
+	_, err := s.exec(ctx, `UPDATE rowseal_quarantine SET reason = ? WHERE sweep = ? AND row_key = ?`, f.Reason, t.id(), f.Key)
 	return err
 }
 

@@ -165,7 +165,7 @@ func (s store) acquire(ctx context.Context, t sweepName, me string, lease time.D
 
 // overlapping finds who holds a lease on rows of this sweep: this part, or parts that the table is divided into in another way.
 func (s store) overlapping(ctx context.Context, t sweepName) (until int64, holder string, err error) {
-	err = s.query(ctx, `SELECT lease_until, owner FROM rowseal_sweeps WHERE table_name = ? AND step = ? AND (id = ? OR parts <> ?) AND lease_until >= NOW AND owner <> ''
+	err = s.query(ctx, `SELECT lease_until, owner FROM rowseal_sweeps WHERE table_name = ? AND step = ? AND (id = ? OR parts <> ?) AND lease_until >= NOW
 		ORDER BY lease_until`, []any{t.table, t.step, t.id(), t.of}, func(scan func(...any) error) error { return scan(&until, &holder) })
 	return until, holder, err
 }
@@ -192,8 +192,8 @@ func (s store) begin(ctx context.Context, t sweepName, me, settings string) erro
 	if _, err := s.exec(ctx, `DELETE FROM rowseal_quarantine WHERE sweep = ?`, t.id()); err != nil {
 		return err
 	}
-	return s.held(t)(s.exec(ctx, `UPDATE rowseal_sweeps SET state = 'running', settings = ?, position = '', counts = '{}', error = '', started_at = NOW, updated_at = NOW
-		WHERE id = ? AND owner = ?`, settings, t.id(), me))
+	return s.held(ctx, t, me, `UPDATE rowseal_sweeps SET state = 'running', settings = ?, position = '', counts = '{}', error = '', started_at = NOW, updated_at = NOW`,
+		settings)
 }
 
 // checkpoint notes how far a sweep has come, and the rows that failed since the last one.
@@ -202,9 +202,9 @@ func (s store) checkpoint(ctx context.Context, t sweepName, me string, v saved, 
 	if err != nil {
 		return err
 	}
-	until, held := "NOW + ?", me
+	set, args := `, lease_until = NOW + ?`, []any{v.state, v.position, string(counts), message, lease.Milliseconds()}
 	if v.state != string(Running) {
-		until, held = "? * 0", "" // the lease ends
+		set, args = `, lease_until = 0`, args[:4]
 	}
 	_, err = s.db.Transaction(ctx, func(tx *sqlseal.DB) error {
 		s := store{tx}
@@ -213,8 +213,7 @@ func (s store) checkpoint(ctx context.Context, t sweepName, me string, v saved, 
 				return err
 			}
 		}
-		return s.held(t)(s.exec(ctx, `UPDATE rowseal_sweeps SET state = ?, position = ?, counts = ?, error = ?, updated_at = NOW, owner = ?, lease_until = `+until+`
-			WHERE id = ? AND owner = ?`, v.state, v.position, string(counts), message, held, lease.Milliseconds(), t.id(), me))
+		return s.held(ctx, t, me, `UPDATE rowseal_sweeps SET state = ?, position = ?, counts = ?, error = ?, updated_at = NOW`+set, args...)
 	})
 	return err
 }
@@ -227,21 +226,26 @@ func (s store) explain(ctx context.Context, t sweepName, f Failure) error {
 
 // renew keeps the lease, and returns what somebody wants of the sweep.
 func (s store) renew(ctx context.Context, t sweepName, me string, lease time.Duration) (wanted string, err error) {
-	if err := s.held(t)(s.exec(ctx, `UPDATE rowseal_sweeps SET lease_until = NOW + ? WHERE id = ? AND owner = ?`, lease.Milliseconds(), t.id(), me)); err != nil {
+	if err := s.held(ctx, t, me, `UPDATE rowseal_sweeps SET lease_until = NOW + ?`, lease.Milliseconds()); err != nil {
 		return "", err
 	}
 	v, err := s.read(ctx, t)
 	return v.wanted, err
 }
 
-// held makes an error of an UPDATE that found the lease to be another's.
-func (s store) held(t sweepName) func(int64, error) error {
-	return func(changed int64, err error) error {
-		if err == nil && changed != 1 {
-			err = fmt.Errorf("sweep: somebody else has taken over %s, because this process did not renew its lease: %w", t, ErrBusy)
-		}
+// held runs an UPDATE of the sweep that this process holds the lease of. One that changes no row found the lease to be another's, or,
+// with MySQL, everything as it was to be.
+func (s store) held(ctx context.Context, t sweepName, me, query string, args ...any) error {
+	changed, err := s.exec(ctx, query+" WHERE id = ? AND owner = ?", append(args, t.id(), me)...)
+	if err != nil || changed > 0 {
 		return err
 	}
+	holder := ""
+	err = s.query(ctx, `SELECT owner FROM rowseal_sweeps WHERE id = ?`, []any{t.id()}, func(scan func(...any) error) error { return scan(&holder) })
+	if err == nil && holder != me {
+		err = fmt.Errorf("sweep: somebody else has taken over %s, because this process did not renew its lease: %w", t, ErrBusy)
+	}
+	return err
 }
 
 // ErrBusy: another process is at the same sweep.

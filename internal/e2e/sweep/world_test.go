@@ -15,7 +15,16 @@ import (
 	"github.com/rowseal/rowseal/sqlseal"
 )
 
-func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(killAt) != "" {
+		if err := sweepAndDie(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(dbtest.Main(m))
+}
 
 // patient is a row with two data keys.
 type patient struct {
@@ -50,8 +59,14 @@ func onEach(t *testing.T, test func(w *world)) {
 	dbtest.Run(t, func(t *testing.T, d dbtest.Database) { test(newWorld(t, d)) })
 }
 
-func newWorld(t *testing.T, d dbtest.Database) *world {
-	w := &world{T: t, d: d, sql: d.Open(t)}
+func newWorld(t *testing.T, d dbtest.Database) *world { return newWorldAt(t, d, d.New(t)) }
+
+func newWorldAt(t *testing.T, d dbtest.Database, dsn string) *world {
+	w := &world{T: t, d: d}
+	var err error
+	w.sql, err = sql.Open(d.Driver, dsn)
+	w.must(err)
+	t.Cleanup(func() { w.sql.Close() })
 	w.db = sqlseal.SQL(dialects[d.Driver], w.sql)
 	w.old = &kmstest.Fake{ID: "old", BatchSize: 10, Support: kms.RewrapAnyContext}
 	w.new = &kmstest.Fake{ID: "new", BatchSize: 10, Support: kms.RewrapAnyContext}

@@ -52,25 +52,25 @@ func (p *part) settings(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s where=%s", plan.Settings, p.Options.Where), err
 }
 
-// done tells which parts of the sweep are done.
-func (p *part) done(ctx context.Context) (map[int]bool, error) {
-	settings, err := p.settings(ctx)
-	if err != nil {
-		return nil, err
+// done tells which parts of the sweep are done, under the settings that package sweep would keep them with now.
+func (p *part) done(ctx context.Context) (done map[int]bool, settings string, err error) {
+	if settings, err = p.settings(ctx); err != nil {
+		return nil, "", err
 	}
 	all, err := p.saved(ctx, p.DB)
-	done := map[int]bool{}
+	done = map[int]bool{}
 	for _, v := range all {
 		if v.parts == p.Parts && v.settings == settings && v.state == string(sweep.Done) {
 			done[v.part] = true
 		}
 	}
-	return done, err
+	return done, settings, err
 }
 
-// forget makes parts that are done to be done anew.
-func (p *part) forget(ctx context.Context) error {
-	_, err := p.DB.Exec(ctx, `UPDATE rowseal_sweeps SET state = '', position = '', counts = '{}', error = '' WHERE table_name = $1 AND step = $2 AND parts = $3 AND state = $4`,
-		p.table(), p.step.Name(), p.Parts, string(sweep.Done))
+// forget makes parts that are done to be done anew, but for those with these settings; "": all.
+func (p *part) forget(ctx context.Context, settings string) error {
+	_, err := p.DB.Exec(ctx, `UPDATE rowseal_sweeps SET state = '', position = '', counts = '{}', error = ''
+		WHERE table_name = $1 AND step = $2 AND parts = $3 AND state = $4 AND settings <> $5`,
+		p.table(), p.step.Name(), p.Parts, string(sweep.Done), settings)
 	return err
 }

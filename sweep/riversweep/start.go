@@ -33,20 +33,27 @@ func (f *Fleet) Start(ctx context.Context, client Client, name string, parts int
 			return 0, err
 		}
 	}
-	done, err := p.done(ctx)
+	done, err := p.begin(ctx, len(jobs) > 0)
 	if err != nil {
 		return 0, err
 	}
-	if len(done) == parts {
-		if len(jobs) > 0 {
-			return 0, fmt.Errorf("riversweep: sweep %q has just come to its end; try again: %w", name, sweep.ErrBusy)
-		}
-		if err := p.forget(ctx); err != nil {
-			return 0, err
-		}
-		clear(done)
-	}
 	return f.insert(ctx, client, p, done)
+}
+
+// begin tells which parts need no job, after it has forgotten what an earlier sweep has done if that is at its end.
+func (p *part) begin(ctx context.Context, underWay bool) (done map[int]bool, err error) {
+	done, settings, err := p.done(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(done) < p.Parts && len(done) > 0:
+		return done, p.forget(ctx, settings)
+	case underWay && len(done) > 0:
+		return nil, fmt.Errorf("riversweep: sweep %q has just come to its end; try again: %w", p.Args.Sweep, sweep.ErrBusy)
+	case len(done) > 0:
+		return nil, p.forget(ctx, "")
+	}
+	return nil, nil
 }
 
 func (f *Fleet) toStart(name string, parts int, settings any) (*part, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
@@ -100,12 +101,23 @@ func partOf(n, parts int, jobs []*rivertype.JobRow, all []saved) Part {
 		p.State, p.Owner = sweep.State(v.state), v.owner
 	case isLive(job.State):
 		p.State, p.Error = sweep.Waiting, cmp.Or(reasonOf(job), p.Error)
-	case v.state == string(sweep.Failed), job.State == rivertype.JobStateDiscarded:
+	case v.state == string(sweep.Failed), isFailed(job):
 		p.State, p.Error = sweep.Failed, cmp.Or(p.Error, reasonOf(job))
 	default:
 		p.State = sweep.Stopped
 	}
 	return p
+}
+
+// isFailed tells whether River will not try a job again, and nobody has wanted that.
+func isFailed(job *rivertype.JobRow) bool {
+	switch job.State {
+	case rivertype.JobStateDiscarded:
+		return true
+	case rivertype.JobStateCancelled:
+		return !isStopping(job) && !strings.Contains(reasonOf(job), errStopped.Error())
+	}
+	return false
 }
 
 // reasonOf is why a job is not done.

@@ -41,7 +41,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	if err != nil {
 		return river.JobCancel(err)
 	}
-	done, err := p.done(ctx)
+	done, _, err := p.done(ctx)
 	if err != nil || done[p.Part] { // by a process that was killed before River knew
 		return verdict(ctx, err)
 	}

@@ -23,6 +23,9 @@ require (
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/johannesboyne/gofakes3 v1.2.0
 	github.com/libtnb/sqlite v1.0.3
+	github.com/riverqueue/river v0.51.1
+	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.1
+	github.com/riverqueue/river/rivertype v0.51.1
 	github.com/rowseal/rowseal v0.0.0
 	github.com/rs/zerolog v1.28.0
 	github.com/stretchr/testify v1.12.1
@@ -100,9 +103,15 @@ require (
 	github.com/prometheus/client_model v0.2.0 // indirect
 	github.com/prometheus/common v0.37.0 // indirect
 	github.com/prometheus/procfs v0.8.0 // indirect
+	github.com/riverqueue/river/riverdriver v0.51.1 // indirect
+	github.com/riverqueue/river/rivershared v0.51.1 // indirect
 	github.com/rs/xid v1.4.0 // indirect
 	github.com/ryanuber/go-glob v1.0.0 // indirect
 	github.com/ryszard/goskiplist v0.0.0-20150312221310-2dfbae5fcf46 // indirect
+	github.com/tidwall/gjson v1.20.0 // indirect
+	github.com/tidwall/match v1.2.0 // indirect
+	github.com/tidwall/pretty v1.2.1 // indirect
+	github.com/tidwall/sjson v1.2.5 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.67.0 // indirect
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.69.0 // indirect
@@ -133,6 +142,7 @@ require (
 	github.com/rowseal/rowseal/kms/gcpkms v0.0.0
 	github.com/rowseal/rowseal/kms/vaultkms v0.0.0
 	github.com/rowseal/rowseal/store/s3store v0.0.0
+	github.com/rowseal/rowseal/sweep/riversweep v0.0.0
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	modernc.org/libc v1.79.0 // indirect
@@ -151,5 +161,7 @@ replace github.com/rowseal/rowseal/kms/gcpkms => ../../kms/gcpkms
 replace github.com/rowseal/rowseal/kms/vaultkms => ../../kms/vaultkms
 
 replace github.com/rowseal/rowseal/store/s3store => ../../store/s3store
+
+replace github.com/rowseal/rowseal/sweep/riversweep => ../../sweep/riversweep
 
 replace github.com/rowseal/rowseal/gormseal => ../../gormseal

@@ -31,10 +31,10 @@ type Bucket struct {
 	asking  chan struct{} // held while the database is asked
 
 	mu        sync.Mutex
-	moments             // that are left
-	size      int       // of the next reservation
-	used      int       // moments of the last one
-	lost      bool      // that one of them was lost
+	moments        // that are left
+	size      int  // of the next reservation
+	used      int  // moments of the last one
+	lost      bool // that one of them was lost
 	throttled bool
 }
 
@@ -172,17 +172,17 @@ func BucketStatements() []string {
 // The statements of a Bucket: $1 its name, $2 its rate. A row's rate is what the KMS took when it last refused requests, which climbs
 // since slowed_at. NOW is read after the row is locked.
 var (
-	now     = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
-	limit   = fmt.Sprintf("least($2, b.rate * power(%v, least(1000, greatest(0, NOW - b.slowed_at - %v))))", climb, calm)
-	reserve = inSQL(`INSERT INTO rowseal_buckets AS b (name, next_at, rate, slowed_at) VALUES ($1, NOW + $3 / $2, 'Infinity', 0)
+	clockSQL   = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+	limitSQL   = fmt.Sprintf("least($2, b.rate * power(%v, least(1000, greatest(0, NOW - b.slowed_at - %v))))", climb, calm)
+	reserveSQL = inSQL(`INSERT INTO rowseal_buckets AS b (name, next_at, rate, slowed_at) VALUES ($1, NOW + $3 / $2, 'Infinity', 0)
 		ON CONFLICT (name) DO UPDATE SET next_at = greatest(b.next_at, NOW) + $3 / LIMIT RETURNING b.next_at - NOW, LIMIT`)
-	slow = inSQL(fmt.Sprintf(`UPDATE rowseal_buckets AS b SET rate = greatest(LIMIT * %v, %v), slowed_at = NOW
+	slowSQL = inSQL(fmt.Sprintf(`UPDATE rowseal_buckets AS b SET rate = greatest(LIMIT * %v, %v), slowed_at = NOW
 		WHERE name = $1 AND NOW - slowed_at > %v`, backOff, lowest, calm))
 )
 
 func inSQL(query string) string {
-	query = strings.NewReplacer("LIMIT", limit, "$3", "CAST($3 AS double precision)").Replace(query)
-	return strings.NewReplacer("NOW", now, "$2", "CAST($2 AS double precision)").Replace(query)
+	query = strings.NewReplacer("LIMIT", limitSQL, "$3", "CAST($3 AS double precision)").Replace(query)
+	return strings.NewReplacer("NOW", clockSQL, "$2", "CAST($2 AS double precision)").Replace(query)
 }
 
 // ask reserves moments in the database, whose table it makes if it is missing.
@@ -191,13 +191,10 @@ func (b *Bucket) ask(ctx context.Context, n int, throttled bool) (first, gap tim
 	defer cancel()
 	first, gap, err = b.statements(within, n, throttled)
 	if isMissing(err) {
-		for _, statement := range BucketStatements() {
-			_, err = b.db.Exec(within, statement) // another process may do so at the same moment: what counts is whether it is there then
-		}
-		missing := err
+		refused := b.make(within)
 		if first, gap, err = b.statements(within, n, throttled); isMissing(err) {
-			return 0, 0, fmt.Errorf("riversweep: the table of the Buckets cannot be made (%w); have it made:\n%s: %w",
-				missing, strings.Join(BucketStatements(), ";\n"), kms.ErrInvalidRequest)
+			return 0, 0, fmt.Errorf("riversweep: the table of the Buckets is missing; have it made:\n%s: %w",
+				strings.Join(BucketStatements(), ";\n"), errors.Join(kms.ErrAccessDenied, refused))
 		}
 	}
 	if err != nil && ctx.Err() == nil {
@@ -206,14 +203,23 @@ func (b *Bucket) ask(ctx context.Context, n int, throttled bool) (first, gap tim
 	return first, gap, err
 }
 
+// make makes the table. Another process may do so at the same moment: what counts is whether it is there then.
+func (b *Bucket) make(ctx context.Context) (err error) {
+	for _, statement := range BucketStatements() {
+		_, e := b.db.Exec(ctx, statement)
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
 func (b *Bucket) statements(ctx context.Context, n int, throttled bool) (first, gap time.Duration, err error) {
 	if throttled {
-		if _, err := b.db.Exec(ctx, slow, b.name, b.rate); err != nil {
+		if _, err := b.db.Exec(ctx, slowSQL, b.name, b.rate); err != nil {
 			return 0, 0, err
 		}
 	}
 	var end, rate float64
-	err = b.db.Query(ctx, reserve, []any{b.name, b.rate, float64(n)}, func(scan func(...any) error) error { return scan(&end, &rate) })
+	err = b.db.Query(ctx, reserveSQL, []any{b.name, b.rate, float64(n)}, func(scan func(...any) error) error { return scan(&end, &rate) })
 	if err != nil {
 		return 0, 0, err
 	}

@@ -30,7 +30,9 @@ const (
 var errStopped = errors.New("riversweep: the sweep was stopped; Start goes on")
 
 // Timeout implements river.Worker.
-func (w *worker) Timeout(*river.Job[Args]) time.Duration { return cmp.Or(w.fleet.Timeout, defaultTimeout) }
+func (w *worker) Timeout(*river.Job[Args]) time.Duration {
+	return cmp.Or(w.fleet.Timeout, defaultTimeout)
+}
 
 // Work implements river.Worker: a turn.
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {

@@ -1,0 +1,308 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/lockbox"
+	"github.com/rowseal/rowseal/sqlseal"
+)
+
+// MigrateStep moves values into sealed columns and back, while the application goes on: what Lockbox.migrate does for the gem's
+// `migrating: true`. The rows are Records, of a rowseal.Table.
+//
+// Until it is done the application writes both columns. Forward, every row gets the value of From sealed in To, where that is NULL; From
+// stays. Then the application reads To and no longer From, and a second pass with Clear sets From to NULL, in rows where To opens to the
+// same value. A row is written only if From, To and the data key still are what was read.
+type MigrateStep struct {
+	Moves []Move
+	// Back moves from To into From, where From is NULL. To stays; with Clear it becomes NULL where From has the same value.
+	Back bool
+	// Clear sets to NULL what was moved. A row whose two columns differ fails, and is left as it is.
+	Clear bool
+	// Compare looks also at rows that have both values, and moves again where they differ: after a process that wrote only one of them.
+	Compare bool
+
+	rows    *rowseal.Rows
+	schema  rowseal.Schema
+	dialect sqlseal.Dialect
+	columns []rowseal.TableColumn
+	moves   []move
+}
+
+// Move is a pair of columns. From is a column of the table that is not sealed, or a field of the Schema, as one in attr_encrypted's
+// format or under a Lockbox master key. To is a field of the Schema.
+type Move struct{ From, To string }
+
+// move is a Move with what is known of its columns.
+type move struct {
+	Move
+	sealed bool // From is a field too
+	typ    lockbox.Type
+	codec  lockbox.Codec[any]
+	column rowseal.TableColumn // From, where it is not sealed
+}
+
+// Name implements Step.
+func (s *MigrateStep) Name() string { return "migrate" }
+
+// Plan implements Step.
+func (s *MigrateStep) Plan(ctx context.Context, t Table) (Plan, error) {
+	s.rows, s.schema, s.dialect, s.moves = t.Rows, t.Rows.Schema(), t.DB.Dialect, nil
+	refuse := func(format string, args ...any) (Plan, error) {
+		return Plan{}, fmt.Errorf("sweep: "+format+": %w", append(args, kms.ErrInvalidRequest)...)
+	}
+	if t.Rows.Type() != reflect.TypeFor[*rowseal.Record]() {
+		return refuse("a MigrateStep takes the Records of a rowseal.Table, and not %s", t.Rows.Type())
+	}
+	if len(s.Moves) == 0 {
+		return refuse("nothing is to be moved in %s", s.schema.Table)
+	}
+	if s.Compare && s.Clear {
+		return refuse("compare and clear are two passes: what differs must be looked at before anything is cleared")
+	}
+	var err error
+	if s.columns, err = t.DB.TableColumns(ctx, s.schema.Table); err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Settings: fmt.Sprintf("%v back=%t clear=%t compare=%t", s.Moves, s.Back, s.Clear, s.Compare)}
+	for _, m := range s.Moves {
+		ready, err := s.look(m)
+		if err != nil {
+			return Plan{}, err
+		}
+		if !ready.sealed {
+			plan.Plain = append(plan.Plain, m.From)
+		}
+		s.moves = append(s.moves, ready)
+	}
+	return plan, nil
+}
+
+// look finds out about the columns of a Move.
+func (s *MigrateStep) look(m Move) (move, error) {
+	refuse := func(format string, args ...any) (move, error) {
+		return move{}, fmt.Errorf("sweep: from %s to %s of %s: "+format+": %w", append(append([]any{m.From, m.To, s.schema.Table}, args...), kms.ErrInvalidRequest)...)
+	}
+	to := s.field(m.To)
+	if to == nil {
+		return refuse("%s is no sealed column", m.To)
+	}
+	if from := s.field(m.From); from != nil {
+		if from.Type != to.Type {
+			return refuse("the one has the type %s and the other %s", from.Type, to.Type)
+		}
+		codec, err := lockbox.CodecOf[any](to.Type)
+		return move{Move: m, sealed: true, typ: to.Type, codec: codec}, err
+	}
+	i := slices.IndexFunc(s.columns, func(c rowseal.TableColumn) bool { return c.Name == m.From })
+	switch {
+	case i < 0:
+		return refuse("the table has no column %s", m.From)
+	case slices.Contains(s.rows.SealedColumns(), m.From):
+		return refuse("%s belongs to a sealed column", m.From)
+	case slices.Contains(s.rows.ContextColumns(), m.From), m.From == s.schema.PrimaryKey:
+		return refuse("%s is in the encryption context, which must be readable", m.From)
+	case s.Clear && !s.Back && !s.columns[i].Nullable:
+		return refuse("%s is NOT NULL; let it be NULL first, or drop the column instead of clearing it", m.From)
+	case s.Back && to.Type == lockbox.JSON:
+		return refuse("what JSON's numbers were cannot be told from what they are read as; give the field the type string, whose text is the JSON")
+	}
+	codec, err := lockbox.CodecOf[any](to.Type)
+	if err != nil {
+		return refuse("%v", err)
+	}
+	return move{Move: m, typ: to.Type, codec: codec, column: s.columns[i]}, nil
+}
+
+func (s *MigrateStep) field(column string) *rowseal.Field {
+	i := slices.IndexFunc(s.schema.Fields, func(f rowseal.Field) bool { return f.Column == column })
+	if i < 0 {
+		return nil
+	}
+	return &s.schema.Fields[i]
+}
+
+// Do implements Step.
+func (s *MigrateStep) Do(ctx context.Context, rows []*Row) error {
+	var busy []*Row
+	for _, row := range rows {
+		if row.Unchanged = !slices.ContainsFunc(s.moves, func(m move) bool { return s.concerns(row, m) }); !row.Unchanged {
+			busy = append(busy, row)
+		}
+	}
+	opened := slices.DeleteFunc(slices.Clone(busy), func(row *Row) bool {
+		return !slices.ContainsFunc(s.moves, func(m move) bool { return s.mustOpen(row, m) })
+	})
+	if len(opened) > 0 {
+		if err := Spread(s.rows.Open(ctx, rowsOf(opened)...), opened); err != nil {
+			return err
+		}
+	}
+	var changed []*Row
+	for _, row := range busy {
+		if row.Err != nil {
+			continue
+		}
+		moved := false
+		for _, m := range s.moves {
+			if !s.concerns(row, m) {
+				continue
+			}
+			did, err := s.move(row, m)
+			if moved = moved || did; err != nil {
+				row.Err = err
+				break
+			}
+		}
+		if row.Unchanged = !moved; moved && row.Err == nil {
+			changed = append(changed, row)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return Spread(s.rows.Seal(ctx, rowsOf(changed)...), changed)
+}
+
+// concerns tells whether a row has something to move, or to compare.
+func (s *MigrateStep) concerns(row *Row, m move) bool {
+	source, target := s.hasFrom(row, m), hasValue(row, m.To)
+	if s.Back {
+		source, target = target, source
+	}
+	return source && (s.Clear || s.Compare || !target)
+}
+
+// mustOpen tells whether a data key of the row is needed to see what is to be moved or compared.
+func (s *MigrateStep) mustOpen(row *Row, m move) bool {
+	return s.concerns(row, m) && (m.sealed || hasValue(row, m.To))
+}
+
+func (s *MigrateStep) hasFrom(row *Row, m move) bool {
+	if m.sealed {
+		return hasValue(row, m.From)
+	}
+	return row.Plain[m.From].Value != nil
+}
+
+func hasValue(row *Row, column string) bool {
+	f, err := row.Row.(*rowseal.Record).Field(column)
+	return err == nil && !f.IsNull()
+}
+
+// move does one Move of a row. It is false where nothing is to be done.
+func (s *MigrateStep) move(row *Row, m move) (bool, error) {
+	record := row.Row.(*rowseal.Record)
+	from, err := s.from(row, m)
+	if err != nil {
+		return false, s.at(row, m.From, err)
+	}
+	to, err := record.Get(m.To)
+	if err != nil {
+		return false, err
+	}
+	same, err := m.same(from, to)
+	if err != nil {
+		return false, s.at(row, m.From, err)
+	}
+	source, target := from, to
+	if s.Back {
+		source, target = to, from
+	}
+	switch {
+	case s.Clear && !same && target == nil:
+		return false, s.at(row, m.To, fmt.Errorf("%s has a value that was not moved yet; migrate without clearing first: %w", m.From, rowseal.ErrConflict))
+	case s.Clear && !same:
+		return false, s.at(row, m.To, fmt.Errorf("it has another value than %s, so that nothing is cleared; see which one is right: %w", m.From, rowseal.ErrConflict))
+	case s.Clear:
+		source = nil // which is written instead
+	case same, target != nil && !s.Compare:
+		return false, nil
+	}
+	if err := s.compare(row, m); err != nil {
+		return false, err
+	}
+	return true, s.write(row, m, source)
+}
+
+// write puts a value where it is moved to; nil where something is cleared.
+func (s *MigrateStep) write(row *Row, m move, value any) error {
+	record := row.Row.(*rowseal.Record)
+	intoTo := s.Back == s.Clear // forward moves write To, and clearing after them From
+	switch {
+	case intoTo:
+		return record.Set(m.To, value)
+	case m.sealed:
+		return record.Set(m.From, value)
+	}
+	plain, err := m.plainOf(s.dialect, value)
+	if err != nil {
+		return s.at(row, m.From, err)
+	}
+	row.Also.Set = append(row.Also.Set, rowseal.Assignment{Column: m.From, Value: plain})
+	return nil
+}
+
+// compare lets the UPDATE compare both columns, and the key that opens To, with what was read.
+func (s *MigrateStep) compare(row *Row, m move) error {
+	record := row.Row.(*rowseal.Record)
+	columns := []string{m.To}
+	if m.sealed {
+		columns = append(columns, m.From)
+	} else {
+		row.Also.Match = append(row.Also.Match, row.Plain[m.From].Match)
+	}
+	for _, column := range columns {
+		f, err := record.Field(column)
+		if err != nil {
+			return err
+		}
+		value, err := f.Value()
+		if err != nil {
+			return err
+		}
+		row.Also.Match = append(row.Also.Match, rowseal.Match{Column: column, Value: value})
+	}
+	name := s.field(m.To).Key
+	key, err := record.Key(name)
+	if err != nil {
+		return nil // a master key, which is in no column
+	}
+	for _, k := range s.schema.Keys {
+		if stored, loaded := key.Stored(); k.Name == name && loaded {
+			row.Also.Match = append(row.Also.Match, rowseal.Match{Column: k.Column, Value: stored})
+		}
+	}
+	return nil
+}
+
+// from is the value of From, as To takes it.
+func (s *MigrateStep) from(row *Row, m move) (any, error) {
+	if m.sealed {
+		return row.Row.(*rowseal.Record).Get(m.From)
+	}
+	return m.valueOf(row.Plain[m.From].Value)
+}
+
+// same tells whether two values are sealed as the same bytes.
+func (m move) same(a, b any) (bool, error) {
+	if a == nil || b == nil {
+		return a == nil && b == nil, nil
+	}
+	x, err := m.codec.Append(nil, a)
+	if err != nil {
+		return false, fmt.Errorf("it holds no value of the type %s", m.typ)
+	}
+	y, err := m.codec.Append(nil, b)
+	return err == nil && string(x) == string(y), err
+}
+
+// at says where something went wrong, without the value.
+func (s *MigrateStep) at(row *Row, column string, err error) error {
+	return &rowseal.Error{Table: s.schema.Table, ID: sqlseal.KeyText(row.Key), Column: column, Err: err}
+}

@@ -252,12 +252,13 @@ func TestAnApplicationWritesBothColumnsMeanwhile(t *testing.T) {
 	onEach(t, func(w *world) {
 		table := newPeople(w)
 		moves := []sweep.Move{{From: "plain_string", To: "string_ciphertext"}}
-		stop, done := time.Now().Add(2*time.Second), make(chan error, 1)
+		stop, done := time.Now().Add(3*time.Second), make(chan error, 2)
 		go func() { done <- w.writeBoth(table, stop) }()
+		go func() { done <- w.writePlain(stop) }()
 		for time.Now().Before(stop) {
 			w.migrate(table, &sweep.MigrateStep{Moves: moves})
-			w.exec(`UPDATE people SET string_ciphertext = NULL WHERE id > 15`)
 		}
+		w.must(<-done)
 		w.must(<-done)
 		w.migrate(table, &sweep.MigrateStep{Moves: moves})
 		if status := w.migrate(table, &sweep.MigrateStep{Moves: moves, Clear: true}); status.Quarantined != 0 {
@@ -298,6 +299,17 @@ func (w *world) writeBoth(table *rowseal.Table, stop time.Time) error {
 		query = fmt.Sprintf(`UPDATE people SET plain_string = %s, string_ciphertext = %s, encrypted_kms_key = %s WHERE id = %d AND `, w.db.Placeholder(1), w.db.Placeholder(2),
 			w.db.Placeholder(3), id)
 		if _, err := w.sql.ExecContext(w.Context(), query+same, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePlain changes rows as a process does that knows the sealed column only as one to be emptied.
+func (w *world) writePlain(stop time.Time) error {
+	for n := 0; time.Now().Before(stop); n++ {
+		query := fmt.Sprintf(`UPDATE people SET plain_string = 'plain %d', string_ciphertext = NULL WHERE id = %d`, n, 16+n%(people-15))
+		if _, err := w.sql.ExecContext(w.Context(), query); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ var places = []place{
 	{".", []string{"kms", "lockbox", "attrencrypted", "blindindex", "store", "internal/errs", "internal/mime64"}},
 	{"activestorage", []string{"store", "internal/errs"}},
 	{"sqlseal", []string{".", "kms"}},
-	{"sweep", []string{".", "kms", "sqlseal"}},
+	{"sweep", []string{".", "kms", "lockbox", "sqlseal"}},
 	{"sweep/riversweep", []string{public}},
 	{"gormseal", []string{".", "attrencrypted", "blindindex", "kms", "sqlseal"}},
 

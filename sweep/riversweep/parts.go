@@ -40,8 +40,9 @@ func (p *part) saved(ctx context.Context, db *sqlseal.DB) (all []saved, err erro
 			return err
 		}
 		v.updated = time.UnixMilli(updated)
+		err := json.Unmarshal([]byte(counts), &v.counts)
 		all = append(all, v)
-		return json.Unmarshal([]byte(counts), &v.counts)
+		return err
 	})
 	return all, err
 }

@@ -122,9 +122,8 @@ func isFailed(job *rivertype.JobRow) bool {
 
 // reasonOf is why a job is not done.
 func reasonOf(job *rivertype.JobRow) string {
-	var m struct{ Output note }
-	if json.Unmarshal(job.Metadata, &m) == nil && m.Output.Waits != "" && job.State == rivertype.JobStateScheduled {
-		return m.Output.Waits
+	if reason := waits(job); reason != "" {
+		return reason
 	}
 	if n := len(job.Errors); n > 0 && job.State != rivertype.JobStateAvailable {
 		return job.Errors[n-1].Error

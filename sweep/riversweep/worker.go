@@ -3,12 +3,14 @@ package riversweep
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/rowseal/rowseal/kms"
 	"github.com/rowseal/rowseal/sweep"
@@ -42,6 +44,11 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	}
 	if err != nil {
 		return river.JobCancel(err)
+	}
+	if waits(job.JobRow) != "" {
+		if err := river.RecordOutput(ctx, note{}); err != nil {
+			return err
+		}
 	}
 	done, _, err := p.done(ctx)
 	if err != nil || done[p.Part] { // by a process that was killed before River knew
@@ -96,6 +103,13 @@ func cannotPass(err error) bool {
 // note is the output of a job that somebody else must do.
 type note struct {
 	Waits string `json:"waits"`
+}
+
+// waits is the reason why a process has put a job back for others.
+func waits(job *rivertype.JobRow) string {
+	var m struct{ Output note }
+	_ = json.Unmarshal(job.Metadata, &m)
+	return m.Output.Waits
 }
 
 // later puts the job back for a while, which costs none of its attempts, and leaves the reason for Status.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/internal/e2e/dbtest"
@@ -76,6 +78,7 @@ type fleet struct {
 	client *river.Client[pgx.Tx]
 	db     *sqlseal.DB
 	model  *rowseal.Model[patient]
+	job    atomic.Pointer[context.Context] // the ctx of the last job that this process has begun
 }
 
 func newFleet(ctx context.Context, s setup) (*fleet, error) {
@@ -103,6 +106,10 @@ func newFleet(ctx context.Context, s setup) (*fleet, error) {
 	config := &river.Config{
 		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: max(s.Workers, 1)}},
 		Logger: slog.New(slog.DiscardHandler), SoftStopTimeout: s.soft,
+		Middleware: []rivertype.Middleware{river.WorkerMiddlewareFunc(func(ctx context.Context, _ *rivertype.JobRow, work func(context.Context) error) error {
+			f.job.Store(&ctx)
+			return work(ctx)
+		})},
 		FetchCooldown: 20 * time.Millisecond, FetchPollInterval: 200 * time.Millisecond,
 	}
 	if s.Rescue > 0 {

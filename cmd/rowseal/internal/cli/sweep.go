@@ -122,6 +122,8 @@ func (q quarantined) Error() string {
 	return fmt.Sprintf("%s in quarantine; they were left as they are, and the reasons are above", isAre(q.rows, "row"))
 }
 
+var errNothing = errors.New("no table has anything to do for this command")
+
 func isAre(n int64, thing string) string {
 	if n == 1 {
 		return "1 " + thing + " is"
@@ -155,7 +157,7 @@ func (s *sweeping) run(cmd *cobra.Command, readOnly bool, plan func(ctx context.
 		}
 	}
 	if !slices.ContainsFunc(jobs, func(j *job) bool { return j != nil }) {
-		return errors.New("no table has anything to do for this command")
+		return errNothing
 	}
 	for i, j := range jobs {
 		if j == nil || err != nil {

@@ -32,7 +32,7 @@ var (
 )
 
 func (t *Table) readField(r *reader, column string, n *node) {
-	s := r.section(n, slices.Concat([]string{"key", "type", "algorithm", "encode", "codec"}, lockboxOnly, attrEncryptedOnly)...)
+	s := r.section(n, slices.Concat([]string{"key", "type", "algorithm", "encode", "codec", "migrating"}, lockboxOnly, attrEncryptedOnly)...)
 	t.lines[column] = n.line
 	if n.kind != mapping {
 		return
@@ -54,6 +54,57 @@ func (t *Table) readField(r *reader, column string, n *node) {
 		t.readLockbox(s, &f)
 	}
 	t.Schema.Fields = append(t.Schema.Fields, f)
+	if from := s.name("migrating"); from != "" {
+		t.Migrating = append(t.Migrating, Move{From: from, To: column, node: s.values["migrating"]})
+	}
+}
+
+// Move is a column whose values move into a field.
+type Move struct {
+	From, To string
+	node     *node
+}
+
+// checkMoves refuses columns that nothing can be moved from. It comes when all of the table has been read.
+func (t *Table) checkMoves(r *reader) {
+	from := map[string]string{}
+	for _, m := range t.Migrating {
+		i := slices.IndexFunc(t.Schema.Fields, func(f rowseal.Field) bool { return f.Column == m.From })
+		switch {
+		case m.From == m.To:
+			r.fault(m.node, "names the field itself; name the column whose values move into it")
+		case from[m.From] != "":
+			r.fault(m.node, "%s moves into %s already", m.From, from[m.From])
+		case m.From == t.Schema.PrimaryKey:
+			r.fault(m.node, "%s is the primary key, which must stay", m.From)
+		case i < 0 && slices.Contains(t.Columns(), m.From):
+			r.fault(m.node, "%s is no field: name a column that is not sealed, or a field of the table", m.From)
+		case i >= 0 && t.Schema.Fields[i].Type != t.typeOf(m.To):
+			r.fault(m.node, "%s has another type; give both fields the same", m.From)
+		}
+		from[m.From] = m.To
+	}
+}
+
+func (t *Table) typeOf(column string) lockbox.Type {
+	for _, f := range t.Schema.Fields {
+		if f.Column == column {
+			return f.Type
+		}
+	}
+	return ""
+}
+
+// AsText is the table with its JSON as the text that it is, so that moving it changes none of its numbers.
+func (t *Table) AsText() *Table {
+	copied := *t
+	copied.Schema.Fields = slices.Clone(t.Schema.Fields)
+	for i := range copied.Schema.Fields {
+		if f := &copied.Schema.Fields[i]; f.Type == lockbox.JSON {
+			f.Type = lockbox.String
+		}
+	}
+	return &copied
 }
 
 func withDefault(s, otherwise string) string {

@@ -203,9 +203,16 @@ func (t *Table) part(p Part) rowseal.Schema {
 			masters[withDefault(k.MasterKey, rowseal.DefaultIndexKey)] = true
 		}
 	}
-	s.Keys = keepIf(s.Keys, func(k rowseal.KeyColumn) bool { return used[k.Name] })
+	s.Keys = keepIf(s.Keys, func(k rowseal.KeyColumn) bool { return used[k.Name] || wanted(k.Name) })
+	s.Unsealed = slices.Concat(s.Unsealed, t.others(&s))
 	s.MasterKeys = keepIf(s.MasterKeys, func(name string) bool { return used[name] || masters[name] })
 	return s
+}
+
+// others are the table's sealed columns that a part does not have: nothing in them is under the part's data keys.
+func (t *Table) others(part *rowseal.Schema) []string {
+	has := (&Table{Schema: *part}).Columns()
+	return keepIf(t.Columns(), func(column string) bool { return !slices.Contains(has, column) })
 }
 
 func keepIf[T any](all []T, keep func(T) bool) []T {

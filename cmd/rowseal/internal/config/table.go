@@ -17,6 +17,8 @@ type Table struct {
 	RecordType string
 	// Versions are the keyrings, by the key's name; the first of each seals.
 	Versions map[string][]Version
+	// Migrating are the columns whose values move into fields.
+	Migrating []Move
 	// Masters are the master keys, by name.
 	Masters map[string]Master
 	// Stores are the directories of file columns, by column.
@@ -55,6 +57,7 @@ func (f *File) readTable(r *reader, name string, n *node) *Table {
 	s.each("files", func(column string, n *node) { t.readFile(r, column, n) })
 	s.each("attachments", func(name string, n *node) { t.readAttachment(r, name, n) })
 	s.each("indexes", func(column string, n *node) { t.readIndex(r, column, n) })
+	t.checkMoves(r)
 	if n.kind == mapping && len(r.faults) == before {
 		t.validate(r, n)
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rowseal/rowseal/internal/e2e/dbtest"
 	"github.com/rowseal/rowseal/internal/e2e/e2etest"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	}
 	code := 1
 	if err == nil {
-		code = m.Run()
+		code = dbtest.Main(m)
 	} else {
 		fmt.Fprintln(os.Stderr, err)
 	}

@@ -90,7 +90,7 @@ func (l versionCount) advice() string {
 	case l.Retire:
 		return fmt.Sprintf("%s: %s may be retired: take it out of the file and, when no backup needs it, out of the KMS", l.Column, l.name())
 	case l.Rows == 0 && l.Journal > 0:
-		return fmt.Sprintf("%s: %s is needed by %s; run 'rowseal verify'", l.Column, l.name(), countOf(l.Journal, "entry of the journal"))
+		return fmt.Sprintf("%s: %s is needed by the journal of a rekey, for %s; run 'rowseal verify'", l.Column, l.name(), rowCount(l.Journal))
 	}
 	return ""
 }

@@ -81,32 +81,43 @@ func addressOf(t *testing.T, d dbtest.Database, dsn string) string {
 // copyUsers copies Rails's table into another database.
 func copyUsers(t *testing.T, from string, d dbtest.Database, dsn string) {
 	t.Helper()
+	bytes := map[string]string{"PostgreSQL": "bytea", "MariaDB": "longblob"}[d.Name]
+	copyTable(t, from, d, dsn, "users", []string{"id BIGINT PRIMARY KEY", "name VARCHAR(255)", "email_ciphertext TEXT", "email_bidx VARCHAR(255)",
+		"date_of_birth_ciphertext TEXT", "balance_ciphertext TEXT", "notes_ciphertext TEXT", "encrypted_ssn TEXT", "encrypted_ssn_iv TEXT", "phone_ciphertext TEXT",
+		"street_ciphertext TEXT", "license " + bytes, "encrypted_kms_key TEXT", "encrypted_kms_key_phone TEXT", "encrypted_kms_key_street TEXT"})
+}
+
+// copyTable makes a table of these columns in another database, and fills it from a file of SQLite.
+func copyTable(t *testing.T, from string, d dbtest.Database, dsn, table string, columns []string) {
+	t.Helper()
 	source, err := sql.Open("sqlite", from)
 	must(t, err)
 	defer source.Close()
 	to, err := sql.Open(d.Driver, dsn)
 	must(t, err)
 	defer to.Close()
-	bytes := map[string]string{"PostgreSQL": "bytea", "MariaDB": "longblob"}[d.Name]
-	_, err = to.ExecContext(t.Context(), `CREATE TABLE users (id BIGINT PRIMARY KEY, name VARCHAR(255), email_ciphertext TEXT, email_bidx VARCHAR(255), date_of_birth_ciphertext TEXT,
-		balance_ciphertext TEXT, notes_ciphertext TEXT, encrypted_ssn TEXT, encrypted_ssn_iv TEXT, phone_ciphertext TEXT, street_ciphertext TEXT, license `+bytes+`,
-		encrypted_kms_key TEXT, encrypted_kms_key_phone TEXT, encrypted_kms_key_street TEXT)`)
+	quote := map[string]string{"PostgreSQL": `"`, "MariaDB": "`"}[d.Name]
+	var definitions, inSource, inCopy, marks []string
+	for i, c := range columns {
+		name, typ, _ := strings.Cut(c, " ")
+		inSource, inCopy, definitions = append(inSource, `"`+name+`"`), append(inCopy, quote+name+quote), append(definitions, quote+name+quote+" "+typ)
+		marks = append(marks, "?")
+		if d.Name == "PostgreSQL" {
+			marks[i] = fmt.Sprintf("$%d", i+1)
+		}
+	}
+	_, err = to.ExecContext(t.Context(), "CREATE TABLE "+table+" ("+strings.Join(definitions, ", ")+")")
 	must(t, err)
-	const columns = `id, name, email_ciphertext, email_bidx, date_of_birth_ciphertext, balance_ciphertext, notes_ciphertext, encrypted_ssn, encrypted_ssn_iv, phone_ciphertext,
-		street_ciphertext, license, encrypted_kms_key, encrypted_kms_key_phone, encrypted_kms_key_street`
-	rows, err := source.QueryContext(t.Context(), "SELECT "+columns+" FROM users")
+	rows, err := source.QueryContext(t.Context(), "SELECT "+strings.Join(inSource, ", ")+" FROM "+table)
 	must(t, err)
 	defer rows.Close()
 	for rows.Next() {
-		values, pointers, marks := make([]any, 15), make([]any, 15), make([]string, 15)
+		values, pointers := make([]any, len(columns)), make([]any, len(columns))
 		for i := range values {
-			pointers[i], marks[i] = &values[i], "?"
-			if d.Name == "PostgreSQL" {
-				marks[i] = fmt.Sprintf("$%d", i+1)
-			}
+			pointers[i] = &values[i]
 		}
 		must(t, rows.Scan(pointers...))
-		_, err := to.ExecContext(t.Context(), "INSERT INTO users ("+columns+") VALUES ("+strings.Join(marks, ", ")+")", values...)
+		_, err := to.ExecContext(t.Context(), "INSERT INTO "+table+" ("+strings.Join(inCopy, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", values...)
 		must(t, err)
 	}
 	must(t, rows.Err())

@@ -130,7 +130,7 @@ func newRoot() *cobra.Command {
 
 Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is
 empty, 3 done but for rows that are in quarantine.`,
-		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newStatus(), newRotate(), newVerify(), newMigrate(), newIndex(), newKeys(), newPolicy(), newVersion(), newCompletion())
+		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newStatus(), newRotate(), newVerify(), newMigrate(), newIndex(), newDoctor(), newKeys(), newPolicy(), newVersion(), newCompletion())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true

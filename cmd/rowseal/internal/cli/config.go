@@ -122,7 +122,10 @@ func describeTable(t *config.Table, values int64) describedTable {
 	s := t.Schema
 	d := describedTable{
 		Table: s.Table, Model: s.Model, PrimaryKey: s.PrimaryKey, Binding: s.Binding.String(), Writers: t.Writers,
-		Keys: []describedKey{}, Notes: append([]string{}, t.Notes()...),
+		Keys: []describedKey{}, Notes: []string{},
+	}
+	for _, note := range t.Notes() {
+		d.Notes = append(d.Notes, note.String())
 	}
 	under := map[string]string{}
 	for _, k := range s.Keys {

@@ -3,9 +3,14 @@ package cli
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/cmd/rowseal/internal/config"
@@ -25,12 +30,35 @@ func openDatabase(ctx context.Context, d config.Database, readOnly bool) (*datab
 	}[d.Dialect]
 	db, err := open(d, readOnly)
 	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, connecting)
+		defer cancel()
 		err = db.PingContext(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("database %s: %s", d, withoutPassword(d, err))
+		return nil, fmt.Errorf("database %s: %s", d, withoutPassword(d, inShort(err)))
 	}
 	return &database{sqlseal.SQL(d.Dialect, db), db}, nil
+}
+
+// connecting is how long a server may take to answer the first time.
+const connecting = 15 * time.Second
+
+// inShort is the cause of a driver's error: pgx tells each address and each way that it tried, and the database is named anyway.
+func inShort(err error) error {
+	var answer *pgconn.PgError
+	var lookup *net.DNSError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &answer):
+		return errors.New(answer.Message)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("it has not answered within %s", connecting)
+	case errors.As(err, &lookup):
+		return lookup
+	case errors.As(err, &dial):
+		return dial
+	}
+	return err
 }
 
 // withoutPassword is an error of a driver, which may repeat the address.
@@ -51,7 +79,7 @@ func (db *database) Close() error { return db.sql.Close() }
 
 // row is a row as the database has it.
 type row struct {
-	columns []string // in the table's order
+	columns []rowseal.TableColumn // in the table's order
 	values  map[string]any
 }
 
@@ -86,6 +114,13 @@ func (db *database) checkColumns(ctx context.Context, t *config.Table) error {
 	return nil
 }
 
+// isNoValue tells that PostgreSQL cannot read an argument as a value of the column's type, so that no row has it.
+func isNoValue(err error) bool {
+	const dataException = "22"
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && strings.HasPrefix(answer.Code, dataException)
+}
+
 // find returns at most limit rows in which a column has one of the values, in the order of the primary key.
 func (db *database) find(ctx context.Context, t *config.Table, column string, values []any, limit int) (all []row, err error) {
 	columns, err := db.columns(ctx, t.Schema.Table)
@@ -106,9 +141,8 @@ func (db *database) find(ctx context.Context, t *config.Table, column string, va
 		if err := scan(cells...); err != nil {
 			return err
 		}
-		one := row{values: make(map[string]any, len(columns))}
+		one := row{columns, make(map[string]any, len(columns))}
 		for i, c := range columns {
-			one.columns = append(one.columns, c.Name)
 			one.values[c.Name] = sqlseal.Value(c, *cells[i].(*any))
 		}
 		all = append(all, one)
@@ -124,6 +158,45 @@ func (db *database) find(ctx context.Context, t *config.Table, column string, va
 func (db *database) has(ctx context.Context, table string) (bool, error) {
 	columns, err := db.TableColumns(ctx, table)
 	return len(columns) > 0, err
+}
+
+// hasValues tells whether any row has something else in a column than NULL or an empty text.
+func (db *database) hasValues(ctx context.Context, table string, column rowseal.TableColumn) (found bool, err error) {
+	name := db.Quote(column.Name)
+	condition := name + " IS NOT NULL"
+	if column.Kind == rowseal.TextColumn || column.Kind == rowseal.AnyColumn {
+		condition += " AND " + name + " <> ''"
+	}
+	query := "SELECT 1 FROM " + db.Quote(table) + " WHERE " + condition + " LIMIT 1"
+	err = db.Query(ctx, query, nil, func(scan func(...any) error) error {
+		found = true
+		return scan(new(any))
+	})
+	return found, err
+}
+
+// tables lists the tables of a database, as schema.table.
+func (db *database) tables(ctx context.Context, d config.Database) ([]string, error) {
+	all, err := db.Tables(ctx)
+	if db.Dialect == sqlseal.MySQL { // which lists those of the server
+		all = slices.DeleteFunc(all, func(table string) bool { return !strings.HasPrefix(table, d.Name()+".") })
+	}
+	return all, err
+}
+
+// fullName is a table's name as tables has it, "" if there is no such table.
+func (db *database) fullName(ctx context.Context, d config.Database, table string) (string, error) {
+	switch {
+	case strings.Contains(table, "."):
+		return table, nil
+	case db.Dialect == sqlseal.MySQL:
+		return d.Name() + "." + table, nil
+	case db.Dialect == sqlseal.SQLite:
+		return "main." + table, nil
+	}
+	found, err := db.texts(ctx, `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1::text)`,
+		db.Quote(table))
+	return strings.Join(found, ""), err
 }
 
 // attachmentNames lists the names of the attachments that some records of a type have.

@@ -155,8 +155,11 @@ func (s *show) find(ctx context.Context, ids []string) ([]row, error) {
 		}
 	}
 	rows, err := s.db.find(ctx, s.table, column, values, s.limit+1)
+	if len(ids) == 1 {
+		rows = slices.DeleteFunc(rows, func(r row) bool { return !names(ids[0], r.values[column]) })
+	}
 	switch {
-	case err != nil:
+	case err != nil && !isNoValue(err):
 		return nil, err
 	case len(rows) == 0 && len(ids) == 1:
 		return nil, fmt.Errorf("table %s has no row whose %s is %q", s.table.Schema.Table, column, ids[0])
@@ -167,6 +170,15 @@ func (s *show) find(ctx context.Context, ids []string) ([]row, error) {
 		rows = rows[:s.limit]
 	}
 	return rows, nil
+}
+
+// names tells whether a text is the number that a database took it for: to MySQL "2 OR 1=1" equals 2, and to SQLite "2.0".
+func names(id string, found any) bool {
+	switch found.(type) {
+	case int64, uint64, float64:
+		return id == fmt.Sprint(found)
+	}
+	return true
 }
 
 // lookup computes what --by looks for. It needs the index's key, and no row's.
@@ -329,7 +341,8 @@ func (s *show) shown(ctx context.Context, table *rowseal.Table, r row, record *r
 	schema := table.Schema()
 	one := shownRow{Table: schema.Table, ID: r.values[schema.PrimaryKey]}
 	var errs []error
-	for _, column := range r.columns {
+	for _, there := range r.columns {
+		column := there.Name
 		c := shownColumn{Name: column, value: r.values[column]}
 		field := slices.IndexFunc(schema.Fields, func(f rowseal.Field) bool { return f.Column == column })
 		file := slices.ContainsFunc(schema.Files, func(f rowseal.FileColumn) bool { return f.Column == column })
@@ -338,6 +351,7 @@ func (s *show) shown(ctx context.Context, table *rowseal.Table, r row, record *r
 		case kind == config.KeyPart:
 			continue
 		case kind == config.Plain:
+			c.value = withoutTime(there, c.value)
 		case field >= 0:
 			c.typ = schema.Fields[field].Type
 			c.value, err = record.Get(column)
@@ -357,6 +371,14 @@ func (s *show) shown(ctx context.Context, table *rowseal.Table, r row, record *r
 	var err error
 	one.Attachments, err = s.attachments(ctx, one.ID)
 	return one, errors.Join(append(errs, err)...)
+}
+
+// withoutTime is a date of PostgreSQL, which comes as its midnight, as the other databases have it.
+func withoutTime(c rowseal.TableColumn, value any) any {
+	if midnight, ok := value.(time.Time); ok && c.Type == "date" {
+		return midnight.Format(time.DateOnly)
+	}
+	return value
 }
 
 func infoOf(record *rowseal.Record, column string) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -206,6 +207,19 @@ func TestMistakesAreToldWithLineAndRemedy(t *testing.T) {
 		{"migrating the id", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: id}}"}), "fields.a.migrating: id is the primary key"},
 		{"migrating a key", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: encrypted_kms_key}}"}), "encrypted_kms_key is no field"},
 		{"migrating another type", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, type: date, migrating: b}, b: {key: encrypted_kms_key}}"}), "b has another type"},
+		{"migrating in a circle", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: b}, b: {key: encrypted_kms_key, migrating: a}}"}),
+			"rowseal.yaml:5: tables.users.fields.a.migrating: values move into b, too; move them there first, and then on"},
+		{"migrating on", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: b}, b: {key: encrypted_kms_key, migrating: plain}}"}),
+			"fields.a.migrating: values move into b, too"},
+		{"migrating an IV", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: b_iv}, b: {key: encrypted_kms_key, codec: attr_encrypted}}"}), "b_iv is no field: name a column that is not sealed"},
+		{"migrating an index", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: a_bidx}}", "indexes": `{a_bidx: {of: a, master_key: "${A_KEY}"}}`}), "a_bidx is no field"},
+		{"migrating a file", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: b}}", "files": "{b: {key: encrypted_kms_key, store: dir:x}}"}), "b is no field"},
+		{"migrating into a file", file(map[string]string{"files": "{b: {key: encrypted_kms_key, store: dir:x, migrating: c}}"}), `files.b: unknown key "migrating"`},
+		{"migrating what a context names", file(map[string]string{"keys": `{encrypted_kms_key: {versions: [{version: 1, key_id: a}], context: {id: "{id}", name: "{name}"}}}`, "fields": "{a: {key: encrypted_kms_key, migrating: name}}"}),
+			"fields.a.migrating: name is in an encryption context, which must be readable; take it out of the context first"},
+		{"migrating a list", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: [b, c]}}"}), "fields.a.migrating: must be text, not a list"},
+		{"migrating true", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: true}}"}), "fields.a.migrating: must be the name of the column"},
+		{"migrating a variable", file(map[string]string{"fields": `{a: {key: encrypted_kms_key, migrating: "${SECRET}"}}`}), "${…} is not replaced here"},
 		{"migrating nothing", file(map[string]string{"fields": "{a: {key: encrypted_kms_key, migrating: }}"}), "fields.a.migrating: has no value"},
 		{"no slashes", "database: postgres:app", "rowseal.yaml:1: database: must be of the form postgres://user:password@host/database"},
 		{"password with a slash", "database: postgres://ada:hunter2/x@db/app", "database: is no address of the form postgres://"},
@@ -217,6 +231,21 @@ func TestMistakesAreToldWithLineAndRemedy(t *testing.T) {
 		{"no host", "database: mysql:///app", "names no host; for a Unix socket, write mysql:///database?socket="},
 		{"Rails's name", "database: mysql2://ada:hunter2@db/app", "database: mysql2: is unknown here; did you mean mysql: ?"},
 		{"Rails's other name", "database: sqlite3:users.sqlite3", "database: sqlite3: is unknown here; did you mean sqlite: ?"},
+		{"in capitals", "database: Postgres://ada:hunter2@db/app", "database: Postgres: is unknown here; did you mean postgres: ?"},
+		{"port that is no number", "database: postgres://ada:hunter2@db:54x2/app", "database: is no address of the form postgres://"},
+		{"port too large", "database: mysql://ada:hunter2@db:330600/app", "database: has a port that is no number from 1 to 65535"},
+		{"port 0", "database: postgres://ada:hunter2@db:0/app", "database: has a port that is no number from 1 to 65535"},
+		{"two hosts", "database: mysql://ada:hunter2@db1:3306,db2:3306/app", "database: names more than one host"},
+		{"one slash", "database: mysql:/app", "database: must be of the form mysql://user:password@host/database"},
+		{"the driver's own form", "database: ada:hunter2@tcp(db:3306)/app", "or begin with postgres:// or mysql://"},
+		{"libpq's other form", "database: host=db user=ada password=hunter2 dbname=app", "or begin with postgres:// or mysql://"},
+		{"space", "database: postgres://ada:hunter2@db /app", "database: is no address of the form postgres://"},
+		{"password among the options", "database: postgres://ada@db/app?password=hunter2", "database: has a password after the ?; write it before the host, as in postgres://user:password@host/database"},
+		{"options that are none", "database: mysql://ada:hunter2@db/app?hunter2=%zz", "database: has options after the ? that cannot be read"},
+		{"host and socket", "database: mysql://ada:hunter2@db/app?socket=/tmp/mysql.sock", "database: names a host and a Unix socket"},
+		{"list", "database: [sqlite:a, sqlite:b]", "database: must be text, not a list"},
+		{"mapping, as Rails has it", "database: {adapter: mysql2, password: hunter2}", "database: must be text, not a mapping"},
+		{"directory of SQLite", "database: sqlite:///users.sqlite3", "must be sqlite: and the path of the file"},
 		{"another", "database: oracle://ada:hunter2@db/app", "or begin with postgres:// or mysql://"},
 		{"in memory", `database: "sqlite::memory:"`, "ends with the program"},
 		{"database", "database: users.sqlite3", "must be sqlite: and the path of the file"},
@@ -772,7 +801,7 @@ func TestNotesTellWhatProtectsLess(t *testing.T) {
 		"guesses values fast, because hmac_sha256":   file(map[string]string{"indexes": `{b: {of: email_ciphertext, master_key: "${A_KEY}", algorithm: hmac_sha256}}`}),
 		"rails also writes, without comparing":       file(map[string]string{"writers": "rails"}),
 	} {
-		if notes := strings.Join(table(t, content).Notes(), "\n"); !strings.Contains(notes, want) {
+		if notes := fmt.Sprint(table(t, content).Notes()); !strings.Contains(notes, want) {
 			t.Errorf("there is no note %q in\n%s", want, notes)
 		}
 	}

@@ -54,8 +54,17 @@ func (t *Table) readField(r *reader, column string, n *node) {
 		t.readLockbox(s, &f)
 	}
 	t.Schema.Fields = append(t.Schema.Fields, f)
+	t.readMigrating(s, column)
+}
+
+func (t *Table) readMigrating(s section, column string) {
+	n := s.values["migrating"]
+	if n != nil && n.kind == boolean { // as Lockbox has it
+		s.fault(n, "must be the name of the column whose values move into this field, as in migrating: email")
+		return
+	}
 	if from := s.name("migrating"); from != "" {
-		t.Migrating = append(t.Migrating, Move{From: from, To: column, node: s.values["migrating"]})
+		t.Migrating = append(t.Migrating, Move{From: from, To: column, node: n})
 	}
 }
 
@@ -77,6 +86,10 @@ func (t *Table) checkMoves(r *reader) {
 			r.fault(m.node, "%s moves into %s already", m.From, from[m.From])
 		case m.From == t.Schema.PrimaryKey:
 			r.fault(m.node, "%s is the primary key, which must stay", m.From)
+		case slices.ContainsFunc(t.Migrating, func(o Move) bool { return o.To == m.From }):
+			r.fault(m.node, "values move into %s, too; move them there first, and then on", m.From)
+		case slices.Contains(t.contextColumns(), m.From):
+			r.fault(m.node, "%s is in an encryption context, which must be readable; take it out of the context first", m.From)
 		case i < 0 && slices.Contains(t.Columns(), m.From):
 			r.fault(m.node, "%s is no field: name a column that is not sealed, or a field of the table", m.From)
 		case i >= 0 && t.Schema.Fields[i].Type != t.typeOf(m.To):

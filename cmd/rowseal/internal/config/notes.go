@@ -13,29 +13,52 @@ import (
 	"github.com/rowseal/rowseal/lockbox"
 )
 
-// Notes are what somebody should know of the table who is responsible for it: what protects less than it could.
-func (t *Table) Notes() []string {
+// Note is what somebody should know of a table who is responsible for it: something protects less than it could.
+type Note struct {
+	Place   string // columns, a master key, or "" for the table
+	Text    string
+	Warning bool // whoever can write to the database, or read the file, can do what nobody meant him to
+}
+
+// String is the note in one line.
+func (n Note) String() string {
+	if n.Place == "" {
+		return n.Text
+	}
+	return n.Place + ": " + n.Text
+}
+
+func note(place, format string, args ...any) Note {
+	return Note{Place: place, Text: fmt.Sprintf(format, args...)}
+}
+
+func warning(place, format string, args ...any) Note {
+	return Note{Place: place, Text: fmt.Sprintf(format, args...), Warning: true}
+}
+
+// Notes are those of the table.
+func (t *Table) Notes() []Note {
 	notes := slices.Concat(t.keyNotes(), t.contextNotes(), t.masterNotes(), t.fieldNotes())
 	for _, ix := range t.Schema.Indexes {
 		switch ix.Options.Algorithm {
 		case blindindex.HMACSHA256, blindindex.PBKDF2SHA256:
-			notes = append(notes, fmt.Sprintf("%s: whoever has the index's key guesses values fast, because %s takes little work", ix.Column, ix.Options.Algorithm))
+			notes = append(notes, note(ix.Column, "whoever has the index's key guesses values fast, because %s takes little work", ix.Options.Algorithm))
 		}
 		if notFIPS(ix) {
-			notes = append(notes, fmt.Sprintf("%s: FIPS 140-3 does not approve its algorithm, so that no row is found by it under GODEBUG=fips140=only", ix.Column))
+			notes = append(notes, note(ix.Column, "FIPS 140-3 does not approve its algorithm, so that no row is found by it under GODEBUG=fips140=only"))
 		}
 	}
 	if t.Writers == "rails" {
-		notes = append(notes, "writers: rails also writes, without comparing the key column, so that a rekey could lose what it writes")
+		notes = append(notes, note("", "writers: rails also writes, without comparing the key column, so that a rekey could lose what it writes"))
 	}
 	return notes
 }
 
-func (t *Table) keyNotes() (notes []string) {
+func (t *Table) keyNotes() (notes []Note) {
 	for _, k := range t.Schema.Keys {
 		for _, v := range t.Versions[k.Name] {
 			if v.KeyID == testkms.ID || v.KeyID == testkms.EncryptOnlyID {
-				notes = append(notes, fmt.Sprintf("%s: version %d has the key for tests, which protects nothing", k.Column, v.Number))
+				notes = append(notes, warning(k.Column, "version %d has the key for tests, which protects nothing", v.Number))
 			}
 		}
 	}
@@ -43,7 +66,7 @@ func (t *Table) keyNotes() (notes []string) {
 }
 
 // contextNotes finds contexts under which the KMS would open one key for another.
-func (t *Table) contextNotes() (notes []string) {
+func (t *Table) contextNotes() (notes []Note) {
 	type place struct {
 		key     rowseal.KeyColumn
 		version Version
@@ -54,18 +77,18 @@ func (t *Table) contextNotes() (notes []string) {
 		for i, rule := range t.Contexts(k) {
 			v := t.Versions[k.Name][i]
 			if !slices.Contains(columnsOf(rule.Names), t.Schema.PrimaryKey) {
-				notes = append(notes, fmt.Sprintf("%s: the context of version %d does not name %s, so rows with equal contexts can be exchanged",
-					k.Column, v.Number, t.Schema.PrimaryKey))
+				notes = append(notes, warning(k.Column, "the context of version %d does not name %s, so rows with equal contexts can be exchanged",
+					v.Number, t.Schema.PrimaryKey))
 			}
 			for _, other := range before {
 				switch {
 				case other.version.KeyID != v.KeyID || !alike(other.rule.Names, rule.Names):
 				case other.key.Column == k.Column && !maps.Equal(other.rule.Names, rule.Names):
-					notes = append(notes, fmt.Sprintf("%s: the contexts of versions %d and %d differ in columns only, so one row's could be another's",
-						k.Column, other.version.Number, v.Number))
+					notes = append(notes, warning(k.Column, "the contexts of versions %d and %d differ in columns only, so one row's could be another's",
+						other.version.Number, v.Number))
 				case other.key.Column != k.Column && other.version.Number == v.Number:
-					notes = append(notes, fmt.Sprintf("%s, %s: the contexts of version %d are alike, so that the two columns can be exchanged",
-						other.key.Column, k.Column, v.Number))
+					notes = append(notes, warning(other.key.Column+", "+k.Column, "the contexts of version %d are alike, so that the two columns can be exchanged",
+						v.Number))
 				}
 			}
 			before = append(before, place{k, v, rule})
@@ -83,20 +106,22 @@ func alike(a, b map[string]string) bool {
 	})
 }
 
-func (t *Table) masterNotes() (notes []string) {
+const readable = "whoever has the master key %s reads it, of every row, and no KMS logs that"
+
+func (t *Table) masterNotes() (notes []Note) {
 	for _, name := range t.Schema.MasterKeys {
 		if t.Masters[name].Literal {
-			notes = append(notes, fmt.Sprintf("master key %s: it stands in the file itself; take it from ${AN_ENVIRONMENT_VARIABLE}", strings.TrimPrefix(name, ownName)))
+			notes = append(notes, warning("master key "+strings.TrimPrefix(name, ownName), "it stands in the file itself; take it from ${AN_ENVIRONMENT_VARIABLE}"))
 		}
 	}
 	for _, f := range t.Schema.Fields {
 		if t.isMaster(f.Key) {
-			notes = append(notes, fmt.Sprintf("%s: whoever has the master key %s reads it, of every row, and no KMS logs that", f.Column, f.Key))
+			notes = append(notes, note(f.Column, readable, f.Key))
 		}
 	}
 	for _, a := range t.Schema.Attachments {
 		if t.isMaster(a.Key) {
-			notes = append(notes, fmt.Sprintf("attachment %s: whoever has the master key %s reads it, of every row, and no KMS logs that", a.Name, a.Key))
+			notes = append(notes, note("attachment "+a.Name, readable, a.Key))
 		}
 	}
 	return notes
@@ -105,7 +130,7 @@ func (t *Table) masterNotes() (notes []string) {
 func (t *Table) isMaster(key string) bool { return slices.Contains(t.Schema.MasterKeys, key) }
 
 // fieldNotes tells of what is bound to nothing, and of forms of attr_encrypted that protect less.
-func (t *Table) fieldNotes() (notes []string) {
+func (t *Table) fieldNotes() (notes []Note) {
 	var unbound []string
 	for _, f := range t.Schema.Fields {
 		if t.BoundTo(f.Column, f.AssociatedData) == "nothing" {
@@ -126,20 +151,21 @@ func (t *Table) fieldNotes() (notes []string) {
 		}
 	}
 	if len(unbound) > 1 {
-		notes = append(notes, "bound to nothing: "+strings.Join(unbound, ", ")+": whoever writes to the database can exchange those that one row has under one key")
+		notes = append(notes, note("", "bound to nothing: %s: whoever writes to the database can exchange those that one row has under one key",
+			strings.Join(unbound, ", ")))
 	}
 	return notes
 }
 
-func attrEncryptedNotes(column string, o *attrencrypted.Options) (notes []string) {
+func attrEncryptedNotes(column string, o *attrencrypted.Options) (notes []Note) {
 	if o.AllowCBC {
-		notes = append(notes, column+": CBC is allowed, which nothing authenticates")
+		notes = append(notes, warning(column, "CBC is allowed, which nothing authenticates"))
 	}
 	if o.AllowIgnoredIV {
-		notes = append(notes, column+": values whose IV was ignored are allowed, which hide next to nothing")
+		notes = append(notes, warning(column, "values whose IV was ignored are allowed, which hide next to nothing"))
 	}
 	if o.Mode == attrencrypted.SingleIVAndSalt {
-		notes = append(notes, column+": one IV for all values, so equal ones have equal ciphertexts")
+		notes = append(notes, warning(column, "one IV for all values, so equal ones have equal ciphertexts"))
 	}
 	return notes
 }

@@ -45,32 +45,75 @@ func (t *Table) All() Part {
 
 // Open returns the part as a rowseal.Table. A wrapped master key that the part uses costs a request to its KMS.
 func (t *Table) Open(ctx context.Context, o Opener, p Part) (*rowseal.Table, error) {
-	return t.open(o, t.part(p), func(m Master) (*rowseal.MasterKey, error) {
-		ring, err := t.ring(o, m.ring)
-		if err != nil {
-			return nil, err
-		}
-		return rowseal.OpenMasterKey(ctx, ring, m.wrapped, m.context)
-	})
+	return t.open(o, t.part(p), func(name string) (*rowseal.MasterKey, error) { return t.MasterKey(ctx, o, name) })
 }
 
 // Check finds what is wrong with the table as a whole, without any request.
 func (t *Table) Check(o Opener) error {
-	whole := t.All()
-	whole.Indexes = slices.DeleteFunc(whole.Indexes, t.refusedByFIPS)
-	_, err := t.open(o, t.part(whole), func(m Master) (*rowseal.MasterKey, error) {
-		if _, err := t.ring(o, m.ring); err != nil {
-			return nil, err
-		}
-		nobodys := make([]byte, lockbox.KeySize)
-		rand.Read(nobodys)
-		return rowseal.NewMasterKey(nobodys)
+	_, err := t.open(o, t.usable(), func(name string) (*rowseal.MasterKey, error) {
+		return t.master(o, name, func(Master, *rowseal.Keyring) (*rowseal.MasterKey, error) { return nobodys(false) })
 	})
 	return err
 }
 
-// examine finds what Check does, and more than the first mistake.
-func (t *Table) examine(o Opener) (all []fault) {
+// Outline returns the whole table with master keys that are nobody's, without any request: it can be compared with the
+// database, where master keys are missing, too.
+func (t *Table) Outline(o Opener) (*rowseal.Table, error) {
+	return t.open(o, t.usable(), func(name string) (*rowseal.MasterKey, error) { return nobodys(t.Masters[name].fixed) })
+}
+
+// usable is the whole table but for the indexes that FIPS 140-3 refuses.
+func (t *Table) usable() rowseal.Schema {
+	whole := t.All()
+	whole.Indexes = slices.DeleteFunc(whole.Indexes, t.refusedByFIPS)
+	return t.part(whole)
+}
+
+// nobodys makes a master key.
+func nobodys(fixed bool) (*rowseal.MasterKey, error) {
+	key := make([]byte, lockbox.KeySize)
+	rand.Read(key)
+	if fixed {
+		return rowseal.NewFixedKey(key)
+	}
+	return rowseal.NewMasterKey(key)
+}
+
+// MasterKey opens a master key. One that a KMS wraps costs a request.
+func (t *Table) MasterKey(ctx context.Context, o Opener, name string) (*rowseal.MasterKey, error) {
+	return t.master(o, name, func(m Master, ring *rowseal.Keyring) (*rowseal.MasterKey, error) {
+		return rowseal.OpenMasterKey(ctx, ring, m.wrapped, m.context)
+	})
+}
+
+func (t *Table) master(o Opener, name string, unwrap func(Master, *rowseal.Keyring) (*rowseal.MasterKey, error)) (*rowseal.MasterKey, error) {
+	m := t.Masters[name]
+	if m.missing != nil {
+		return nil, &Error{t.file.Name, []fault{*m.missing}}
+	}
+	key, err := m.open(func() (*rowseal.MasterKey, error) {
+		ring, err := t.ring(o, m.ring)
+		if err != nil {
+			return nil, err
+		}
+		return unwrap(m, ring)
+	})
+	var told *placed
+	if err != nil && !errors.As(err, &told) {
+		err = t.file.at(m.line, m.path, err)
+	}
+	return key, err
+}
+
+// Unopened are the errors of the KMS keys that do not open, by the versions that name them.
+func (t *Table) Unopened(o Opener) (all []error) {
+	for _, p := range t.unopened(o) {
+		all = append(all, p)
+	}
+	return all
+}
+
+func (t *Table) unopened(o Opener) (all []*placed) {
 	var versions []Version
 	for _, k := range t.Schema.Keys {
 		versions = append(versions, t.Versions[k.Name]...)
@@ -83,8 +126,16 @@ func (t *Table) examine(o Opener) (all []fault) {
 			continue // told already
 		}
 		if _, err := o.Key(v.KeyID); err != nil {
-			all = append(all, t.file.at(v.line, v.path, err).fault)
+			all = append(all, t.file.at(v.line, v.path, err))
 		}
+	}
+	return all
+}
+
+// examine finds what Check does, and more than the first mistake.
+func (t *Table) examine(o Opener) (all []fault) {
+	for _, p := range t.unopened(o) {
+		all = append(all, p.fault)
 	}
 	if t.wrong || all != nil {
 		return all
@@ -100,7 +151,7 @@ func (t *Table) examine(o Opener) (all []fault) {
 	return nil
 }
 
-func (t *Table) open(o Opener, s rowseal.Schema, unwrap func(Master) (*rowseal.MasterKey, error)) (*rowseal.Table, error) {
+func (t *Table) open(o Opener, s rowseal.Schema, master func(name string) (*rowseal.MasterKey, error)) (*rowseal.Table, error) {
 	opts := &rowseal.Options{
 		Keys: map[string]rowseal.KeyOptions{}, MasterKeys: map[string]*rowseal.MasterKey{}, Stores: map[string]store.Store{},
 		Codecs: map[lockbox.Type]lockbox.Codec[any]{lockbox.Hash: hashCodec{}, lockbox.Array: arrayCodec{}}, OnInsecure: o.OnInsecure,
@@ -113,13 +164,9 @@ func (t *Table) open(o Opener, s rowseal.Schema, unwrap func(Master) (*rowseal.M
 		opts.Keys[k.Name] = rowseal.KeyOptions{Keyring: ring}
 	}
 	for _, name := range s.MasterKeys {
-		m := t.Masters[name]
-		if m.missing != nil {
-			return nil, &Error{t.file.Name, []fault{*m.missing}}
-		}
-		key, err := m.open(unwrap)
+		key, err := master(name)
 		if err != nil {
-			return nil, t.file.at(m.line, m.path, err)
+			return nil, err
 		}
 		opts.MasterKeys[name] = key
 	}
@@ -133,9 +180,9 @@ func (t *Table) open(o Opener, s rowseal.Schema, unwrap func(Master) (*rowseal.M
 	return table, nil
 }
 
-func (m Master) open(unwrap func(Master) (*rowseal.MasterKey, error)) (*rowseal.MasterKey, error) {
+func (m Master) open(unwrap func() (*rowseal.MasterKey, error)) (*rowseal.MasterKey, error) {
 	if m.key == nil {
-		return unwrap(m)
+		return unwrap()
 	}
 	key, err := lockbox.ParseKey(m.key())
 	if err != nil {

@@ -152,12 +152,9 @@ func (t *Table) KindOf(column string) Kind {
 
 // Columns lists every column of the database that the table names.
 func (t *Table) Columns() []string {
-	all := []string{t.Schema.PrimaryKey}
+	all := append([]string{t.Schema.PrimaryKey}, t.contextColumns()...)
 	for _, k := range t.Schema.Keys {
 		all = append(all, k.Column)
-		for _, rule := range t.Contexts(k) {
-			all = append(all, columnsOf(rule.Names)...)
-		}
 	}
 	for _, f := range t.Schema.Fields {
 		for _, c := range []string{f.Column, f.IV, f.Salt} {
@@ -190,6 +187,16 @@ func (t *Table) Contexts(k rowseal.KeyColumn) []rowseal.ContextRule {
 			}
 		}
 		all = append(all, rule)
+	}
+	return all
+}
+
+// contextColumns lists the columns that contexts use.
+func (t *Table) contextColumns() (all []string) {
+	for _, k := range t.Schema.Keys {
+		for _, rule := range t.Contexts(k) {
+			all = append(all, columnsOf(rule.Names)...)
+		}
 	}
 	return all
 }

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/rowseal/rowseal"
+)
+
+// lookElsewhere finds tables with sealed-looking columns that the file does not have.
+func (d *doctor) lookElsewhere(ctx context.Context) {
+	tables, err := d.otherTables(ctx)
+	if err != nil {
+		d.add(finding{Level: isWarning, Problem: "its other tables could not be looked at: " + wording(err)})
+		return
+	}
+	for _, table := range tables {
+		columns, err := d.db.TableColumns(ctx, table)
+		if err != nil {
+			d.add(finding{isNote, table, "", "it could not be looked at: " + wording(err)})
+			continue
+		}
+		if sealed := sealedLooking(columns); len(sealed) > 0 {
+			d.add(finding{isWarning, table, strings.Join(sealed, ", "), "a name like this is of something sealed, and " + d.Name + " does not have the table; " +
+				"add it, or 'rowseal rotate' leaves its rows behind, and their keys cannot be retired"})
+		}
+	}
+}
+
+// otherTables lists the tables of the database, but for those of other databases on the same server of MySQL, and for those of
+// the file.
+func (d *doctor) otherTables(ctx context.Context) ([]string, error) {
+	all, err := d.db.tables(ctx, d.Database)
+	if err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, t := range d.Tables {
+		full, err := d.db.fullName(ctx, d.Database, t.Schema.Table)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, full)
+	}
+	return slices.DeleteFunc(all, func(table string) bool {
+		return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, table) })
+	}), nil
+}
+
+// sealedLooking lists columns with the names that the Ruby gems give. The name of an uploader's file, report_file, is too common
+// in tables that nobody has declared.
+func sealedLooking(columns []rowseal.TableColumn) (names []string) {
+	for _, c := range columns {
+		name := strings.ToLower(c.Name)
+		if strings.HasSuffix(name, "_ciphertext") || strings.HasPrefix(name, "encrypted_") || strings.HasSuffix(name, "_bidx") {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}

@@ -60,13 +60,18 @@ func (s store) prepare(ctx context.Context) error {
 	if s.ready(ctx) == nil {
 		return nil
 	}
+	var failed error // another sweep may make them at the same moment: what counts is whether they are there then
 	for _, statement := range Statements(s.db.Dialect) {
-		if _, err := s.db.Exec(ctx, statement); err != nil && s.ready(ctx) != nil { // another sweep may have made them at the same moment
-			return fmt.Errorf("sweep: the tables in which a sweep remembers how far it is cannot be made (%s); have them made, or use Options.Stateless:\n%s: %w",
-				reason(err), strings.Join(Statements(s.db.Dialect), ";\n"), ErrState)
+		if _, err := s.db.Exec(ctx, statement); err != nil && failed == nil {
+			failed = err
 		}
 	}
-	return s.ready(ctx)
+	err := s.ready(ctx)
+	if err != nil && failed != nil {
+		return fmt.Errorf("sweep: the tables in which a sweep remembers how far it is cannot be made (%s); have them made, or use Options.Stateless:\n%s: %w",
+			reason(failed), strings.Join(Statements(s.db.Dialect), ";\n"), ErrState)
+	}
+	return err
 }
 
 func (s store) ready(ctx context.Context) error {

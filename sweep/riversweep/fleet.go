@@ -38,7 +38,9 @@ type Sweep struct {
 	// DB is the PostgreSQL database whose rows are visited; River's tables may be in another.
 	DB   *sqlseal.DB
 	Rows *rowseal.Rows
-	// Step makes the step for a turn. settings are what Start was given, nil where that was nil; the step's Name must not depend on them.
+	// Step makes the step for a turn, and what it keeps in memory lasts as long: a sweep.VerifyStep finds only those rows that have
+	// each other's columns which it has seen in one turn. settings are what Start was given, nil where that was nil; the step's Name
+	// must not depend on them.
 	Step func(settings json.RawMessage) (sweep.Step, error)
 	// Options are those of a turn on this machine. Part and Parts are the job's; Limit, Restart and Stateless are refused. A Rate is one
 	// for each job: give a Bucket as the Pacer to limit all of them together.
@@ -51,7 +53,7 @@ const (
 	mostParts      = 1000
 )
 
-// ErrUnknown: the Fleet has no sweep of this name.
+// ErrUnknown is the error of a name that the Fleet has not.
 var ErrUnknown = errors.New("unknown sweep")
 
 // Args are the arguments of a job. Fleet.Start inserts jobs with them.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rowseal/rowseal/sqlseal"
 	"github.com/rowseal/rowseal/sweep"
 )
 
@@ -25,14 +24,15 @@ type saved struct {
 func (p *part) table() string { return p.Rows.Schema().Table }
 
 // saved lists the parts of the same table and step, however it was divided, the last one first.
-func (p *part) saved(ctx context.Context, db *sqlseal.DB) (all []saved, err error) {
+func (p *part) saved(ctx context.Context) (all []saved, err error) {
 	exists := false
-	if err := db.Query(ctx, `SELECT to_regclass('rowseal_sweeps') IS NOT NULL`, nil, func(scan func(...any) error) error { return scan(&exists) }); err != nil || !exists {
+	err = p.DB.Query(ctx, `SELECT to_regclass('rowseal_sweeps') IS NOT NULL`, nil, func(scan func(...any) error) error { return scan(&exists) })
+	if err != nil || !exists {
 		return nil, err
 	}
 	const query = `SELECT part, parts, state, settings, counts, owner, lease_until >= extract(epoch FROM clock_timestamp()) * 1000, updated_at, error
 		FROM rowseal_sweeps WHERE table_name = $1 AND step = $2 ORDER BY updated_at DESC`
-	err = db.Query(ctx, query, []any{p.table(), p.step.Name()}, func(scan func(...any) error) error {
+	err = p.DB.Query(ctx, query, []any{p.table(), p.step.Name()}, func(scan func(...any) error) error {
 		var v saved
 		var counts string
 		var updated int64
@@ -58,7 +58,7 @@ func (p *part) done(ctx context.Context) (done map[int]bool, settings string, er
 	if settings, err = p.settings(ctx); err != nil {
 		return nil, "", err
 	}
-	all, err := p.saved(ctx, p.DB)
+	all, err := p.saved(ctx)
 	done = map[int]bool{}
 	for _, v := range all {
 		if v.parts == p.Parts && v.settings == settings && v.state == string(sweep.Done) {

@@ -46,7 +46,7 @@ func (f *Fleet) Status(ctx context.Context, client Client, name string) (Status,
 	if err != nil {
 		return st, err
 	}
-	all, err := p.saved(ctx, p.DB)
+	all, err := p.saved(ctx)
 	if err != nil {
 		return st, err
 	}

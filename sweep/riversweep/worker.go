@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ type worker struct {
 
 const (
 	grace   = 5 * time.Second  // for the page at hand, when the client is stopped at once
-	unknown = 5 * time.Second  // until a job is offered again that this process does not know
+	unknown = 2 * time.Second  // at least, and twice that at most, until a job is offered again that this process does not know
 	busy    = 15 * time.Second // until one is whose part another process is at: a lease
 )
 
@@ -39,8 +40,8 @@ func (w *worker) Timeout(*river.Job[Args]) time.Duration {
 // Work implements river.Worker: a turn.
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	p, err := w.fleet.open(job.Args)
-	if errors.Is(err, ErrUnknown) { // another process may know it: one of a newer release
-		return later(ctx, unknown, err)
+	if errors.Is(err, ErrUnknown) { // one of a newer release may know it, and has its chance now and then
+		return later(ctx, unknown+rand.N(unknown), err)
 	}
 	if err != nil {
 		return river.JobCancel(err)

@@ -152,6 +152,17 @@ func TestErrorsThatCannotPassEndThePart(t *testing.T) {
 	w.start(1, 1) // when it is mended
 }
 
+func TestAPageThatTakesTooLongSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 40, setup{Timeout: 200 * time.Millisecond, before: newGate(1).pass})
+	w.run(w.fleet)
+	w.start(1, 1)
+	w.until("an error", func() bool {
+		return w.number(`SELECT count(*) FROM river_job WHERE errors[1]->>'error' LIKE '%Fleet.Timeout%'`) == 1
+	})
+	w.allOpen()
+}
+
 func TestAStepThatCannotBeMadeEndsThePart(t *testing.T) {
 	w := newWorld(t, 40, setup{})
 	w.start(1, 1)

@@ -81,6 +81,7 @@ func (w *world) processes(n int, s setup) (all []*process) {
 }
 
 func TestProcessesShareASweepAndNoRowIsDoneTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 600, setup{})
 	w.processes(3, setup{Turn: 100 * time.Millisecond, Together: 3})
 	w.start(6, 6)
@@ -99,6 +100,7 @@ func TestProcessesShareASweepAndNoRowIsDoneTwice(t *testing.T) {
 
 // A job that is running is taken for dead after a time that is River's Config.RescueStuckJobsAfter, which is short here.
 func TestThePartOfAKilledProcessGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 600, setup{})
 	quick := setup{Turn: time.Hour, Timeout: 8 * time.Second, Rescue: 8 * time.Second, Latency: 20 * time.Millisecond}
 	victims := w.processes(1, quick)
@@ -125,6 +127,7 @@ func TestThePartOfAKilledProcessGoesOnElsewhere(t *testing.T) {
 }
 
 func TestAllProcessesTogetherKeepTheRate(t *testing.T) {
+	t.Parallel()
 	const rate = 30
 	w := newWorld(t, 600, setup{})
 	w.processes(3, setup{Turn: 500 * time.Millisecond, Workers: 2, Rate: rate})
@@ -145,6 +148,7 @@ func TestAllProcessesTogetherKeepTheRate(t *testing.T) {
 }
 
 func TestAProcessThatDoesNotKnowTheSweepLeavesItToOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 40, setup{})
 	w.processes(1, setup{Names: []string{"another"}})
 	w.start(1, 1)
@@ -158,5 +162,8 @@ func TestAProcessThatDoesNotKnowTheSweepLeavesItToOthers(t *testing.T) {
 	w.finished(0)
 	if n := w.number(`SELECT count(*) FROM river_job WHERE errors IS NOT NULL`); n != 0 {
 		t.Errorf("%v jobs have errors", n)
+	}
+	if n := w.number(`SELECT count(*) FROM river_job WHERE metadata->'output'->>'waits' <> ''`); n != 0 {
+		t.Errorf("%v jobs that are done still say why they wait", n)
 	}
 }

@@ -106,10 +106,7 @@ func newFleet(ctx context.Context, s setup) (*fleet, error) {
 	config := &river.Config{
 		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: max(s.Workers, 1)}},
 		Logger: slog.New(slog.DiscardHandler), SoftStopTimeout: s.soft,
-		Middleware: []rivertype.Middleware{river.WorkerMiddlewareFunc(func(ctx context.Context, _ *rivertype.JobRow, work func(context.Context) error) error {
-			f.job.Store(&ctx)
-			return work(ctx)
-		})},
+		Middleware:    []rivertype.Middleware{river.WorkerMiddlewareFunc(f.note)},
 		FetchCooldown: 20 * time.Millisecond, FetchPollInterval: 200 * time.Millisecond,
 	}
 	if s.Rescue > 0 {
@@ -117,6 +114,12 @@ func newFleet(ctx context.Context, s setup) (*fleet, error) {
 	}
 	f.client, err = river.NewClient(riverpgxv5.New(f.pool), config)
 	return f, err
+}
+
+// note is a river.WorkerMiddlewareFunc.
+func (f *fleet) note(ctx context.Context, _ *rivertype.JobRow, work func(context.Context) error) error {
+	f.job.Store(&ctx)
+	return work(ctx)
 }
 
 func newModel(service kms.Service) (*rowseal.Model[patient], error) {

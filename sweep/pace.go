@@ -10,8 +10,8 @@ import (
 )
 
 // Pace spaces the requests to a KMS: at most Rate a second and, once the KMS refuses some because they are too many, as many as it
-// takes. It falls to slower of what was asked for when that happened, and then climbs slowly: it settles just under the limit. It is a
-// kms.Pacer, and one Pace may serve several sweeps of a process.
+// takes: it falls to a little less than what was answered lately, and then climbs slowly, until the next refusal. It is a kms.Pacer, and
+// one Pace may serve several sweeps of a process.
 type Pace struct {
 	// Rate is the most requests a second. 0: as many as the KMS takes.
 	Rate float64
@@ -19,19 +19,25 @@ type Pace struct {
 	mu     sync.Mutex
 	limit  float64   // requests a second now; 0: none is known
 	next   time.Time // when the next request may be made
-	climb  time.Time // when the limit was last changed
-	made   int       // requests since since
-	since  time.Time
-	recent float64 // requests a second, lately
+	change time.Time // when the limit was last changed, or will climb again
+	now    answered
+	before answered // the window before
+}
+
+// answered counts the requests that were answered in a window of time.
+type answered struct {
+	since time.Time
+	took  time.Duration // 0: it is not over
+	n     int
 }
 
 const (
-	backOff   = 0.8             // of the rate that was too much
-	climbing  = 1.05            // times, each climbStep
+	window    = time.Second
+	below     = 0.9             // of the rate that was answered when the KMS refused some
+	climb     = 1.03            // times, every climbStep
 	climbStep = time.Second     //
-	calm      = 2 * time.Second // refusals so soon after another are of the same crowd
+	calm      = 2 * time.Second // after a refusal: more of them are of the same crowd
 	lowest    = 0.5             // requests a second
-	window    = time.Second     // over which the rate is measured
 )
 
 // Wait implements kms.Pacer.
@@ -54,7 +60,9 @@ func (p *Pace) Wait(ctx context.Context) error {
 func (p *Pace) reserve(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.count(now)
+	if p.now.since.IsZero() {
+		p.now.since = now
+	}
 	limit := p.current(now)
 	if limit == 0 {
 		return 0
@@ -67,19 +75,11 @@ func (p *Pace) reserve(now time.Time) time.Duration {
 	return at.Sub(now)
 }
 
-// count measures the rate of the requests.
-func (p *Pace) count(now time.Time) {
-	if elapsed := now.Sub(p.since); elapsed >= window {
-		p.recent, p.made, p.since = float64(p.made)/elapsed.Seconds(), 0, now
-	}
-	p.made++
-}
-
 // current is the limit now, which climbs while nothing is refused.
 func (p *Pace) current(now time.Time) float64 {
-	for p.limit > 0 && now.Sub(p.climb) >= climbStep {
-		p.limit *= climbing
-		p.climb = p.climb.Add(climbStep)
+	for p.limit > 0 && now.Sub(p.change) >= climbStep {
+		p.limit *= climb
+		p.change = p.change.Add(climbStep)
 	}
 	if p.Rate > 0 && (p.limit == 0 || p.limit > p.Rate) {
 		return p.Rate
@@ -89,23 +89,33 @@ func (p *Pace) current(now time.Time) float64 {
 
 // Done implements kms.Pacer.
 func (p *Pace) Done(throttled bool) {
-	if throttled {
-		p.slow(time.Now())
-	}
-}
-
-func (p *Pace) slow(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.limit > 0 && now.Sub(p.climb) < 0 { // of the same crowd
+	now := time.Now()
+	if elapsed := now.Sub(p.now.since); elapsed >= window {
+		p.before, p.now = p.now, answered{since: now}
+		p.before.took = elapsed
+	}
+	if !throttled {
+		p.now.n++
+		return
+	}
+	if p.limit > 0 && now.Before(p.change) { // of the same crowd
 		return
 	}
 	limit := p.current(now)
-	if limit == 0 {
-		limit = max(p.recent, float64(p.made)/max(now.Sub(p.since).Seconds(), 0.1))
+	p.limit = max(below*p.rate(now), lowest)
+	if limit > 0 {
+		p.limit = min(p.limit, limit)
 	}
-	p.limit = max(limit*backOff, lowest)
-	p.climb = now.Add(calm)
+	p.change = now.Add(calm)
+	p.next = now.Add(time.Duration(float64(time.Second) / p.limit))
+}
+
+// rate is how many requests a second were answered lately.
+func (p *Pace) rate(now time.Time) float64 {
+	took := p.before.took + now.Sub(p.now.since)
+	return float64(p.before.n+p.now.n) / max(took, window/10).Seconds()
 }
 
 // Limit is how many requests a second are made at most now; 0: as many as the work needs.

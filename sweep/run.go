@@ -362,9 +362,6 @@ func (st *Status) keep(failures []Failure) {
 // String is for messages.
 func (f Failure) String() string { return f.Key + ": " + f.Reason }
 
-// ErrFailures: more rows have failed than Options.MaxFailures.
-var ErrFailures = errors.New("too many failures")
-
 func failureOf(row *Row) Failure { return Failure{sqlseal.KeyText(row.Key), reason(row.Err)} }
 
 // sort finds what each row needs: another try, to be written, to be left alone, or quarantine.

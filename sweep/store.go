@@ -13,6 +13,16 @@ import (
 	"github.com/rowseal/rowseal/sqlseal"
 )
 
+// The errors of this package. Match them with errors.Is.
+var (
+	// ErrBusy: another process is at the same sweep.
+	ErrBusy = errors.New("busy")
+	// ErrState: what a sweep keeps in the database is missing or cannot be made.
+	ErrState = errors.New("state of sweeps")
+	// ErrFailures: more rows have failed than Options.MaxFailures.
+	ErrFailures = errors.New("too many failures")
+)
+
 // The tables that a sweep keeps in the database whose rows it visits.
 const (
 	sweepsTable     = "rowseal_sweeps"     // one row a sweep: how far it has come, and who is at it
@@ -252,12 +262,6 @@ func (s store) held(ctx context.Context, t sweepName, me, query string, args ...
 	}
 	return err
 }
-
-// ErrBusy: another process is at the same sweep.
-var ErrBusy = errors.New("busy")
-
-// ErrState: what a sweep keeps in the database is missing or cannot be made.
-var ErrState = errors.New("state of sweeps")
 
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -19,7 +19,7 @@ type Rows struct {
 	*engine
 	typ     reflect.Type // of a row
 	record  func(row any) record
-	make    func() any        // an empty row
+	make    func() any // an empty row
 	copy    func(row any) any
 	columns map[string]string // Go name of a struct's field → column
 }
@@ -89,6 +89,37 @@ func (r *Rows) Take(row any, column string, from any) error {
 	cell, _ := to.field(i)
 	other, _ := source.field(i)
 	return cell.take(other)
+}
+
+// Plaintext returns what a field of the row holds as the bytes that are sealed, or are to be, as package lockbox makes them of the value:
+// nil for NULL. The row must be open. The bytes are the caller's.
+func (r *Rows) Plaintext(row any, column string) ([]byte, error) {
+	rec, err := r.one(row)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(r.schema.Fields, func(f Field) bool { return f.Column == column })
+	if i < 0 {
+		return nil, r.schema.invalid("%s is no sealed column; name one of %s", column, r.schema.fieldColumns())
+	}
+	cell, codec := rec.field(i)
+	k := ownerOf(r.each([]record{rec}, func(*rowKey) error { return nil }), i)
+	switch {
+	case cell.isSet():
+		return cell.plaintext(codec)
+	case cell.sealed().isNone():
+		return nil, nil
+	case k == nil:
+		return nil, r.schema.invalid("Only has left out the key of %s", column)
+	}
+	if k.opened = k.source()(); k.opened == nil && cell.sealed().filled() {
+		return nil, k.at(column, ErrNotOpened)
+	}
+	plaintext, err := k.openNow(i, k.reporter(i))
+	if err != nil {
+		return nil, k.at(column, err)
+	}
+	return plaintext, nil
 }
 
 // Only is Model.Only.

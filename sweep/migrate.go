@@ -1,10 +1,13 @@
 package sweep
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
@@ -16,18 +19,20 @@ import (
 // `migrating: true`. The rows are Records, of a rowseal.Table.
 //
 // Until it is done the application writes both columns. Forward, every row gets the value of From sealed in To, where that is NULL; From
-// stays. Then the application reads To and no longer From, and a second pass with Clear sets From to NULL, in rows where To opens to the
-// same value. A row is written only if From, To and the data key still are what was read.
+// stays. Then the application reads To, and writes NULL into From; and a second pass with Clear sets From to NULL, in rows where To opens
+// to the same value. A row is written only if From, To and the data key still are what was read. No other data keys are opened than those
+// of the columns that are moved.
 type MigrateStep struct {
 	Moves []Move
 	// Back moves from To into From, where From is NULL. To stays; with Clear it becomes NULL where From has the same value.
 	Back bool
 	// Clear sets to NULL what was moved. A row whose two columns differ fails, and is left as it is.
 	Clear bool
-	// Compare looks also at rows that have both values, and moves again where they differ: after a process that wrote only one of them.
+	// Compare looks also at rows that have both values, and moves again where they differ: after a process that wrote only the one that is
+	// moved. What the other one had is lost; so no process may write that one alone yet.
 	Compare bool
 
-	rows    *rowseal.Rows
+	rows    *rowseal.Rows // of the keys that are needed
 	schema  rowseal.Schema
 	dialect sqlseal.Dialect
 	columns []rowseal.TableColumn
@@ -41,10 +46,11 @@ type Move struct{ From, To string }
 // move is a Move with what is known of its columns.
 type move struct {
 	Move
-	sealed bool // From is a field too
-	typ    lockbox.Type
-	codec  lockbox.Codec[any]
-	column rowseal.TableColumn // From, where it is not sealed
+	sealed  bool // From is a field too
+	typ     lockbox.Type
+	codec   lockbox.Codec[any]
+	column  rowseal.TableColumn // From
+	dialect sqlseal.Dialect
 }
 
 // Name implements Step.
@@ -53,6 +59,7 @@ func (s *MigrateStep) Name() string { return "migrate" }
 // Plan implements Step.
 func (s *MigrateStep) Plan(ctx context.Context, t Table) (Plan, error) {
 	s.rows, s.schema, s.dialect, s.moves = t.Rows, t.Rows.Schema(), t.DB.Dialect, nil
+	var keys []string
 	refuse := func(format string, args ...any) (Plan, error) {
 		return Plan{}, fmt.Errorf("sweep: "+format+": %w", append(args, kms.ErrInvalidRequest)...)
 	}
@@ -78,9 +85,26 @@ func (s *MigrateStep) Plan(ctx context.Context, t Table) (Plan, error) {
 		if !ready.sealed {
 			plan.Plain = append(plan.Plain, m.From)
 		}
+		keys = append(keys, s.keysOf(m.From, m.To)...)
 		s.moves = append(s.moves, ready)
 	}
+	s.rows = t.Rows.Only(keys...)
 	return plan, nil
+}
+
+// keysOf names the keys of fields, and of those with which they share an index.
+func (s *MigrateStep) keysOf(columns ...string) (keys []string) {
+	for _, x := range s.schema.Indexes {
+		if slices.ContainsFunc(x.Of, func(c string) bool { return slices.Contains(columns, c) }) {
+			columns = slices.Concat(columns, x.Of)
+		}
+	}
+	for _, f := range s.schema.Fields {
+		if slices.Contains(columns, f.Column) {
+			keys = append(keys, f.Key)
+		}
+	}
+	return keys
 }
 
 // look finds out about the columns of a Move.
@@ -88,35 +112,83 @@ func (s *MigrateStep) look(m Move) (move, error) {
 	refuse := func(format string, args ...any) (move, error) {
 		return move{}, fmt.Errorf("sweep: from %s to %s of %s: "+format+": %w", append(append([]any{m.From, m.To, s.schema.Table}, args...), kms.ErrInvalidRequest)...)
 	}
-	to := s.field(m.To)
-	if to == nil {
-		return refuse("%s is no sealed column", m.To)
-	}
-	if from := s.field(m.From); from != nil {
-		if from.Type != to.Type {
-			return refuse("the one has the type %s and the other %s", from.Type, to.Type)
-		}
-		codec, err := lockbox.CodecOf[any](to.Type)
-		return move{Move: m, sealed: true, typ: to.Type, codec: codec}, err
-	}
-	i := slices.IndexFunc(s.columns, func(c rowseal.TableColumn) bool { return c.Name == m.From })
+	from, to, column := s.field(m.From), s.field(m.To), s.column(m.From)
 	switch {
-	case i < 0:
+	case to == nil:
+		return refuse("%s is no sealed column", m.To)
+	case column == nil:
 		return refuse("the table has no column %s", m.From)
-	case slices.Contains(s.rows.SealedColumns(), m.From):
-		return refuse("%s belongs to a sealed column", m.From)
-	case slices.Contains(s.rows.ContextColumns(), m.From), m.From == s.schema.PrimaryKey:
-		return refuse("%s is in the encryption context, which must be readable", m.From)
-	case s.Clear && !s.Back && !s.columns[i].Nullable:
-		return refuse("%s is NOT NULL; let it be NULL first, or drop the column instead of clearing it", m.From)
-	case s.Back && to.Type == lockbox.JSON:
-		return refuse("what JSON's numbers were cannot be told from what they are read as; give the field the type string, whose text is the JSON")
+	case s.isSame(m.From, m.To) || slices.ContainsFunc(s.moves, func(o move) bool { return s.share(o.Move, m) }):
+		return refuse("a column can be in one move only, and only once")
+	case from != nil && from.Type != to.Type:
+		return refuse("the one has the type %s and the other %s", from.Type, to.Type)
+	}
+	if from == nil {
+		if why := s.unfit(*column); why != "" {
+			return refuse("%s %s", m.From, why)
+		}
+	}
+	if s.Clear {
+		for _, name := range s.cleared(m) {
+			if c := s.column(name); c != nil && !c.Nullable {
+				return refuse("%s is NOT NULL; let it be NULL first, or drop the column instead of clearing it", name)
+			}
+		}
 	}
 	codec, err := lockbox.CodecOf[any](to.Type)
 	if err != nil {
 		return refuse("%v", err)
 	}
-	return move{Move: m, typ: to.Type, codec: codec, column: s.columns[i]}, nil
+	return move{Move: m, sealed: from != nil, typ: to.Type, codec: codec, column: *column, dialect: s.dialect}, nil
+}
+
+// unfit says why a column that is not sealed cannot be moved.
+func (s *MigrateStep) unfit(c rowseal.TableColumn) string {
+	is := func(name string) bool { return s.isSame(name, c.Name) }
+	switch {
+	case slices.ContainsFunc(s.rows.SealedColumns(), is):
+		return "belongs to a sealed column"
+	case slices.ContainsFunc(s.rows.ContextColumns(), is), is(s.schema.PrimaryKey):
+		return "is in the encryption context, which must be readable"
+	case c.PrimaryKey:
+		return "is in the primary key"
+	case c.Generated && s.Back != s.Clear:
+		return "is made by the database, and cannot be written"
+	case s.dialect == sqlseal.MySQL && strings.HasPrefix(strings.ToLower(c.Type), "float"):
+		return "is a FLOAT, of which MariaDB and MySQL show six digits only; make it a DOUBLE first"
+	}
+	return ""
+}
+
+// cleared are the columns that a Move sets to NULL in the end.
+func (s *MigrateStep) cleared(m Move) []string {
+	name := m.From
+	if s.Back {
+		name = m.To
+	}
+	all := []string{name}
+	if f := s.field(name); f != nil {
+		all = append(all, f.IV, f.Salt)
+	}
+	return all
+}
+
+func (s *MigrateStep) column(name string) *rowseal.TableColumn {
+	i := slices.IndexFunc(s.columns, func(c rowseal.TableColumn) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.columns[i]
+}
+
+// isSame tells whether two names are those of one column.
+func (s *MigrateStep) isSame(a, b string) bool {
+	return a == b || strings.EqualFold(a, b) && s.columns[0].AnyCase
+}
+
+// share tells whether two Moves have a column in common.
+func (s *MigrateStep) share(a, b Move) bool {
+	return s.isSame(a.From, b.From) || s.isSame(a.From, b.To) || s.isSame(a.To, b.From) || s.isSame(a.To, b.To)
 }
 
 func (s *MigrateStep) field(column string) *rowseal.Field {
@@ -187,7 +259,7 @@ func (s *MigrateStep) hasFrom(row *Row, m move) bool {
 	if m.sealed {
 		return hasValue(row, m.From)
 	}
-	return row.Plain[m.From].Value != nil
+	return row.Plain[m.From].Match.Value != nil
 }
 
 func hasValue(row *Row, column string) bool {
@@ -197,12 +269,11 @@ func hasValue(row *Row, column string) bool {
 
 // move does one Move of a row. It is false where nothing is to be done.
 func (s *MigrateStep) move(row *Row, m move) (bool, error) {
-	record := row.Row.(*rowseal.Record)
 	from, err := s.from(row, m)
 	if err != nil {
 		return false, s.at(row, m.From, err)
 	}
-	to, err := record.Get(m.To)
+	to, err := s.value(row, m, m.To)
 	if err != nil {
 		return false, err
 	}
@@ -210,15 +281,15 @@ func (s *MigrateStep) move(row *Row, m move) (bool, error) {
 	if err != nil {
 		return false, s.at(row, m.From, err)
 	}
-	source, target := from, to
+	source, target, name, other := from, to, m.From, m.To
 	if s.Back {
-		source, target = to, from
+		source, target, name, other = to, from, m.To, m.From
 	}
 	switch {
 	case s.Clear && !same && target == nil:
-		return false, s.at(row, m.To, fmt.Errorf("%s has a value that was not moved yet; migrate without clearing first: %w", m.From, rowseal.ErrConflict))
+		return false, s.at(row, name, fmt.Errorf("its value was not moved into %s yet; migrate without clearing first: %w", other, rowseal.ErrConflict))
 	case s.Clear && !same:
-		return false, s.at(row, m.To, fmt.Errorf("it has another value than %s, so that nothing is cleared; see which one is right: %w", m.From, rowseal.ErrConflict))
+		return false, s.at(row, name, fmt.Errorf("it has another value than %s, so that nothing is cleared; see which one is right: %w", other, rowseal.ErrConflict))
 	case s.Clear:
 		source = nil // which is written instead
 	case same, target != nil && !s.Compare:
@@ -240,7 +311,7 @@ func (s *MigrateStep) write(row *Row, m move, value any) error {
 	case m.sealed:
 		return record.Set(m.From, value)
 	}
-	plain, err := m.plainOf(s.dialect, value)
+	plain, err := m.plainOf(value)
 	if err != nil {
 		return s.at(row, m.From, err)
 	}
@@ -284,22 +355,50 @@ func (s *MigrateStep) compare(row *Row, m move) error {
 // from is the value of From, as To takes it.
 func (s *MigrateStep) from(row *Row, m move) (any, error) {
 	if m.sealed {
-		return row.Row.(*rowseal.Record).Get(m.From)
+		return s.value(row, m, m.From)
 	}
-	return m.valueOf(row.Plain[m.From].Value)
+	return m.valueOf(row.Plain[m.From])
 }
 
-// same tells whether two values are sealed as the same bytes.
+// value is what a field holds: JSON as the text that it is, which has numbers that no float64 holds.
+func (s *MigrateStep) value(row *Row, m move, column string) (any, error) {
+	if m.typ != lockbox.JSON || !hasValue(row, column) {
+		return row.Row.(*rowseal.Record).Get(column)
+	}
+	text, err := s.rows.Plaintext(row.Row, column)
+	return json.RawMessage(text), err
+}
+
+// same tells whether two values are one: whether they would be sealed as the same bytes. Of JSON the order of the names does not matter,
+// which databases change.
 func (m move) same(a, b any) (bool, error) {
 	if a == nil || b == nil {
 		return a == nil && b == nil, nil
 	}
-	x, err := m.codec.Append(nil, a)
+	x, err := m.bytes(a)
 	if err != nil {
-		return false, fmt.Errorf("it holds no value of the type %s", m.typ)
+		return false, fmt.Errorf("it holds no value of the type %s: %w", m.typ, kms.ErrInvalidRequest)
 	}
-	y, err := m.codec.Append(nil, b)
-	return err == nil && string(x) == string(y), err
+	y, err := m.bytes(b)
+	return err == nil && bytes.Equal(x, y), err
+}
+
+func (m move) bytes(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case json.RawMessage:
+		var all any
+		d := json.NewDecoder(bytes.NewReader(v))
+		d.UseNumber()
+		if err := d.Decode(&all); err != nil {
+			return nil, fmt.Errorf("it holds no JSON: %w", kms.ErrInvalidRequest) // without the value, which err quotes
+		}
+		return json.Marshal(all)
+	case float64:
+		if m.isSingle() {
+			return m.codec.Append(nil, float64(float32(v)))
+		}
+	}
+	return m.codec.Append(nil, v)
 }
 
 // at says where something went wrong, without the value.

@@ -30,6 +30,7 @@ var personTypes = []struct {
 	{lockbox.Datetime, "timestamp", "datetime(6)", "datetime(6)", "'1990-01-02 03:04:05.123456'"},
 	{lockbox.Time, "time", "time(6)", "time", "'03:04:05.123456'"},
 	{lockbox.Inet, "inet", "varchar(50)", "varchar", "'192.168.1.0/24'"},
+	{lockbox.JSON, "jsonb", "json", "json", `'{"b":9007199254740993,"aa":1.50}'`}, // which no float64 holds; and jsonb has another order
 }
 
 const people = 23
@@ -220,6 +221,26 @@ func (w *world) verifyTable(table *rowseal.Table) []sweep.Failure {
 func TestWhatCannotBeMovedIsRefused(t *testing.T) {
 	onEach(t, func(w *world) {
 		table := newPeople(w)
+		w.exec(`DELETE FROM people WHERE id > 1`)
+		w.exec(`ALTER TABLE people ADD COLUMN always VARCHAR(10) NOT NULL DEFAULT 'x'`)
+		w.exec(`ALTER TABLE people ADD COLUMN needed_ciphertext VARCHAR(100) NOT NULL DEFAULT 'x'`)
+		if w.d.Name == "SQLite" { // which adds no column that it stores
+			w.exec(`ALTER TABLE people ADD COLUMN made TEXT GENERATED ALWAYS AS (plain_string)`)
+		} else {
+			w.exec(`ALTER TABLE people ADD COLUMN made VARCHAR(100) GENERATED ALWAYS AS (plain_string) STORED`)
+		}
+		schema := table.Schema()
+		schema.Fields = append(schema.Fields, rowseal.Field{Column: "needed_ciphertext"})
+		table, err := rowseal.NewTable(schema, w.first, nil)
+		w.must(err)
+		if w.d.Name == "MariaDB" {
+			w.exec(`ALTER TABLE people ADD COLUMN six_digits FLOAT`)
+			_, err := sweep.Run(w.Context(), w.db, table.Rows(), &sweep.MigrateStep{Moves: []sweep.Move{{From: "six_digits", To: "float_ciphertext"}}}, nil)
+			if !errors.Is(err, kms.ErrInvalidRequest) || !strings.Contains(err.Error(), "DOUBLE") {
+				w.Error(err)
+			}
+		}
+		w.exec(`UPDATE people SET needed_ciphertext = ''`)
 		for _, c := range []struct {
 			step *sweep.MigrateStep
 			want string
@@ -230,18 +251,26 @@ func TestWhatCannotBeMovedIsRefused(t *testing.T) {
 			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "id", To: "string_ciphertext"}}}, "id is in the encryption context"},
 			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "encrypted_kms_key", To: "string_ciphertext"}}}, "belongs to a sealed column"},
 			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "date_ciphertext", To: "string_ciphertext"}}}, "the one has the type date and the other string"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "string_ciphertext", To: "string_ciphertext"}}, Clear: true}, "only once"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "plain_string", To: "string_ciphertext"}, {From: "plain_date", To: "string_ciphertext"}}}, "only once"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "plain_string", To: "string_ciphertext"}, {From: "plain_string", To: "binary_ciphertext"}}, Back: true}, "only once"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "always", To: "string_ciphertext"}}, Clear: true}, "always is NOT NULL"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "plain_string", To: "needed_ciphertext"}}, Back: true, Clear: true}, "needed_ciphertext is NOT NULL"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "made", To: "string_ciphertext"}}, Clear: true}, "made is made by the database"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "made", To: "string_ciphertext"}}, Back: true}, "made is made by the database"},
+			{&sweep.MigrateStep{Moves: []sweep.Move{{From: "plain_string", To: "string_ciphertext"}}, Clear: true, Compare: true}, "two passes"},
 		} {
 			_, err := sweep.Run(w.Context(), w.db, table.Rows(), c.step, nil)
 			if !errors.Is(err, kms.ErrInvalidRequest) || !strings.Contains(err.Error(), c.want) {
 				w.Errorf("%v\nwant %s", err, c.want)
 			}
 		}
-		_, err := sweep.Run(w.Context(), w.db, w.patients(w.first).Rows(), &sweep.MigrateStep{Moves: peopleMoves()}, nil)
+		_, err = sweep.Run(w.Context(), w.db, w.patients(w.first).Rows(), &sweep.MigrateStep{Moves: peopleMoves()}, nil)
 		if err == nil || !strings.Contains(err.Error(), "takes the Records") {
 			w.Error(err)
 		}
 		status := w.migrate(table, &sweep.MigrateStep{Moves: []sweep.Move{{From: "plain_string", To: "integer_ciphertext"}}})
-		if status.Quarantined != people-1 || strings.Contains(fmt.Sprint(status.Failures), "Grüße") {
+		if status.Quarantined != 1 || strings.Contains(fmt.Sprint(status.Failures), "Grüße") {
 			w.Errorf("%+v", status)
 		}
 	})

@@ -44,6 +44,7 @@ const createPatients = `CREATE TABLE patients (id BIGINT PRIMARY KEY, ward VARCH
 type world struct {
 	*testing.T
 	d        dbtest.Database
+	dsn      string
 	sql      *sql.DB
 	db       *sqlseal.DB
 	old, new *kmstest.Fake
@@ -62,7 +63,7 @@ func onEach(t *testing.T, test func(w *world)) {
 func newWorld(t *testing.T, d dbtest.Database) *world { return newWorldAt(t, d, d.New(t)) }
 
 func newWorldAt(t *testing.T, d dbtest.Database, dsn string) *world {
-	w := &world{T: t, d: d}
+	w := &world{T: t, d: d, dsn: dsn}
 	var err error
 	w.sql, err = sql.Open(d.Driver, dsn)
 	w.must(err)
@@ -75,6 +76,15 @@ func newWorldAt(t *testing.T, d dbtest.Database, dsn string) *world {
 	w.first, w.both = w.ring(v1), w.ring(v2, v1)
 	w.exec(createPatients)
 	return w
+}
+
+// connect is the database by another DSN.
+func (w *world) connect(dsn string) *sqlseal.DB {
+	w.Helper()
+	db, err := sql.Open(w.d.Driver, dsn)
+	w.must(err)
+	w.Cleanup(func() { db.Close() })
+	return sqlseal.SQL(w.db.Dialect, db)
 }
 
 func (w *world) must(err error) {

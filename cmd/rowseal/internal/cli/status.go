@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +48,34 @@ type tableStatus struct {
 	Estimated bool           `json:"estimated"`
 	Keys      []versionCount `json:"keys"`
 	Keyless   []keyless      `json:"rows_without_key"`
+	Sweeps    []sweepLine    `json:"sweeps"`
+	Bad       []failure      `json:"quarantine"`
+}
+
+// sweepLine is a sweep that is under way, or was stopped.
+type sweepLine struct {
+	Step    string    `json:"step"`
+	Shard   string    `json:"shard,omitempty"`
+	State   string    `json:"state"` // running, paused, stopped, failed, or died: its process shows no sign of life
+	Rows    int64     `json:"rows"`
+	Owner   string    `json:"owner"`
+	Updated time.Time `json:"updated"`
+	Error   string    `json:"error,omitempty"`
+}
+
+func (l sweepLine) String() string {
+	name := l.Step
+	if l.Shard != "" {
+		name += " " + l.Shard
+	}
+	text := fmt.Sprintf("%s: %s after %s, by %s, %s ago", name, l.State, rowCount(l.Rows), l.Owner, duration(time.Since(l.Updated)))
+	if l.State != string(sweep.Running) {
+		text += "; the same command goes on from there"
+	}
+	if l.Error != "" {
+		text += ": " + withoutPackages(l.Error)
+	}
+	return text
 }
 
 type keyless struct {
@@ -118,7 +148,7 @@ func (s *sweeping) status(cmd *cobra.Command, exact bool) (err error) {
 	defer s.close()
 	tables, err := s.chosen()
 	if err != nil {
-		return err
+		return usageError{errors.Unwrap(errors.Unwrap(err))} // without the flag that other commands have for it
 	}
 	if s.db, err = openDatabase(cmd.Context(), s.Database, true); err != nil {
 		return err
@@ -146,8 +176,40 @@ func (s *sweeping) status(cmd *cobra.Command, exact bool) (err error) {
 	return nil
 }
 
+// sweeps are those of a table that are not done, and the rows that the last ones have left.
+func (s *sweeping) sweeps(ctx context.Context, one *tableStatus) error {
+	known, err := sweep.List(ctx, s.db.DB, one.Table)
+	if err != nil {
+		return err
+	}
+	for _, k := range known {
+		l := sweepLine{Step: k.Step, State: string(k.State), Rows: k.Rows, Owner: k.Owner, Updated: k.Updated, Error: k.Error}
+		if k.Parts > 1 {
+			l.Shard = fmt.Sprintf("%d/%d", k.Part, k.Parts)
+		}
+		if k.State == sweep.Running && !k.Alive {
+			l.State = "died"
+		}
+		if k.State != sweep.Done && k.State != "" {
+			one.Sweeps = append(one.Sweeps, l)
+		}
+	}
+	const most = 1000
+	rows, err := sweep.Quarantined(ctx, s.db.DB, one.Table, most)
+	for _, q := range rows {
+		one.Bad = append(one.Bad, failure{q.Key, q.Step + ": " + withoutPackages(q.Reason)})
+	}
+	return err
+}
+
 func (s *sweeping) statusOf(ctx context.Context, t *config.Table, exact bool) (one tableStatus, err error) {
-	one.Table = t.Schema.Table
+	one = tableStatus{Table: t.Schema.Table, Keys: []versionCount{}, Keyless: []keyless{}, Sweeps: []sweepLine{}, Bad: []failure{}}
+	if err := s.db.checkColumns(ctx, t); err != nil {
+		return one, err
+	}
+	if err := s.sweeps(ctx, &one); err != nil {
+		return one, err
+	}
 	names, ok, err := s.dataKeys(t)
 	if err != nil || !ok {
 		return one, err
@@ -176,7 +238,7 @@ func (t tableStatus) print(out io.Writer) error {
 	if t.Estimated {
 		about = "≈ "
 	}
-	if t.Keys == nil {
+	if len(t.Keys) == 0 {
 		fmt.Fprintf(out, "%s: it has no data keys of its rows\n", t.Table)
 		return nil
 	}
@@ -211,6 +273,15 @@ func (t tableStatus) print(out io.Writer) error {
 		if advice := k.advice(); advice != "" {
 			fmt.Fprintf(out, "  %s\n", advice)
 		}
+	}
+	for _, l := range t.Sweeps {
+		fmt.Fprintf(out, "  %s\n", l)
+	}
+	if len(t.Bad) > 0 {
+		fmt.Fprintf(out, "  %s in quarantine:\n", isAre(int64(len(t.Bad)), "row"))
+	}
+	for _, f := range t.Bad {
+		fmt.Fprintf(out, "    %s: %s\n", f.Key, f.Reason)
 	}
 	return err
 }

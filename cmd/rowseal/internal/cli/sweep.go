@@ -350,7 +350,7 @@ func (r *swept) print(w io.Writer) {
 	}
 	const shown = 20
 	for _, f := range r.Failures[:min(len(r.Failures), shown)] {
-		fmt.Fprintf(w, "    %s: %s\n", f.Key, packageName.ReplaceAllString(f.Reason, ""))
+		fmt.Fprintf(w, "    %s: %s\n", f.Key, withoutPackages(f.Reason))
 	}
 	if int64(shown) < r.Quarantined {
 		fmt.Fprintf(w, "    and %s more; 'rowseal status' lists them\n", thousands(r.Quarantined-shown))
@@ -361,6 +361,15 @@ func (r *swept) print(w io.Writer) {
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "  %s\n", n)
 	}
+}
+
+// withoutPackages is a reason, which may be several, in the command line's words.
+func withoutPackages(reason string) string {
+	parts := strings.Split(reason, "; ")
+	for i, p := range parts {
+		parts[i] = packageName.ReplaceAllString(p, "")
+	}
+	return strings.Join(parts, "; ")
 }
 
 func rowCount(n int64) string { return countOf(n, "row") }

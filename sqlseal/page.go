@@ -2,6 +2,7 @@ package sqlseal
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"regexp"
 	"slices"
@@ -86,7 +87,29 @@ func (w *Writer) Pages(ctx context.Context, db *DB, q PageQuery) (*Pages, error)
 			return nil, fmt.Errorf("sqlseal: the table %s has no column %s: %w", w.schema.Table, name, kms.ErrInvalidRequest)
 		}
 	}
-	return p, nil
+	return p, p.checkNulls(ctx)
+}
+
+// checkNulls refuses rows that have no place in the order of the primary key: SQLite allows NULL in one
+// (https://www.sqlite.org/lang_createtable.html#the_primary_key).
+func (p *Pages) checkNulls(ctx context.Context) error {
+	if p.db.Dialect != SQLite {
+		return nil
+	}
+	b := &builder{Dialect: SQLite}
+	b.write("SELECT count(*) FROM ", b.Quote(p.w.schema.Table), " WHERE ")
+	for i, name := range p.Key {
+		if i > 0 {
+			b.write(" OR ")
+		}
+		b.write(b.Quote(name), " IS NULL")
+	}
+	n := 0
+	if _, err := p.db.one(ctx, b.statement(), &n); err != nil || n == 0 {
+		return err
+	}
+	return fmt.Errorf("sqlseal: %d rows of %s have NULL in the primary key %s, by which they cannot be told apart; give them values, or delete them: %w",
+		n, p.w.schema.Table, strings.Join(p.Key, ", "), kms.ErrInvalidRequest)
 }
 
 func (p *Pages) column(name string) *rowseal.TableColumn {
@@ -106,7 +129,7 @@ func (p *Pages) After(ctx context.Context, key []any, limit int) ([]PageRow, err
 		if len(key) != len(p.Key) {
 			return nil, fmt.Errorf("sqlseal: %d values for the %d columns of the primary key of %s: %w", len(key), len(p.Key), p.w.schema.Table, kms.ErrInvalidRequest)
 		}
-		b.write(" AND ", p.after(b, key))
+		b.write(" AND ", p.after(b, key, 0))
 	}
 	b.write(" ORDER BY ", b.names(p.Key), " LIMIT ", strconv.Itoa(limit))
 	return p.read(ctx, b)
@@ -123,35 +146,62 @@ func (p *Pages) Again(ctx context.Context, keys ...[]any) ([]PageRow, error) {
 		if i > 0 {
 			b.write(" OR ")
 		}
-		b.write("(", b.equal(p.Key, key), ")")
+		b.write("(", p.is(b, key), ")")
 	}
 	b.write(") ORDER BY ", b.names(p.Key))
 	return p.read(ctx, b)
 }
 
-func (b *builder) equal(columns []string, values []any) string {
-	all := make([]string, len(columns))
-	for i, c := range columns {
-		all[i] = b.Quote(c) + " = " + b.value(values[i])
+// is is the condition that a row has a key.
+func (p *Pages) is(b *builder, key []any) string {
+	all := make([]string, len(p.Key))
+	for i := range p.Key {
+		column, value := p.comparable(b, i)
+		all[i] = column + " = " + value(key[i])
 	}
 	return strings.Join(all, " AND ")
 }
 
-// after is the condition that a row follows a key. Row values, as in (a, b) > (1, 2), would not use the index in MariaDB and MySQL.
-func (p *Pages) after(b *builder, key []any) string {
-	last := len(p.Key) - 1
-	condition := b.Quote(p.Key[last]) + " > " + b.value(key[last])
-	for i := last - 1; i >= 0; i-- {
-		column := b.Quote(p.Key[i])
-		condition = fmt.Sprintf("%s >= %s AND (%s > %s OR %s)", column, b.value(key[i]), column, b.value(key[i]), condition)
+// comparable is a column of the key, and what it is compared with. MySQL would compare a DECIMAL with text as floating-point numbers, so
+// that different ones are equal, and the words of an ENUM in another order than it sorts them.
+func (p *Pages) comparable(b *builder, i int) (column string, value func(v any) string) {
+	column, value = b.Quote(p.Key[i]), b.value
+	if b.Dialect != MySQL {
+		return column, value
 	}
-	return condition
+	typ := strings.ToLower(p.column(p.Key[i]).Type)
+	switch {
+	case isEnum(typ):
+		column = "(" + column + " + 0)"
+	case strings.HasPrefix(typ, "decimal"):
+		exact, _, _ := strings.Cut(typ, " ") // without unsigned
+		value = func(v any) string { return "CAST(" + b.value(v) + " AS " + exact + ")" }
+	}
+	return column, value
+}
+
+func isEnum(typ string) bool {
+	return strings.HasPrefix(strings.ToLower(typ), "enum(") || strings.HasPrefix(strings.ToLower(typ), "set(")
+}
+
+// after is the condition that a row follows a key, of which the columns before i are equal. Row values, as in (a, b) > (1, 2), would not use the index in MariaDB and MySQL.
+func (p *Pages) after(b *builder, key []any, i int) string {
+	column, value := p.comparable(b, i)
+	if i == len(p.Key)-1 {
+		return column + " > " + value(key[i])
+	}
+	condition := column + " >= " + value(key[i]) + " AND (" + column + " > " + value(key[i]) // the arguments in their order
+	return condition + " OR " + p.after(b, key, i+1) + ")"
 }
 
 func (p *Pages) query() *builder {
 	b := &builder{Dialect: p.db.Dialect}
 	b.write("SELECT ")
 	for _, c := range p.Key {
+		if b.Dialect == MySQL && isEnum(p.column(c).Type) {
+			b.write("CAST(", b.Quote(c), " AS SIGNED), ")
+			continue
+		}
 		b.write(b.raw(c), ", ")
 	}
 	for _, c := range p.q.Plain {
@@ -189,10 +239,19 @@ func (p *Pages) part(b *builder) string {
 		number = "hashtextextended(" + text + ", 0)"
 	case b.Dialect == MySQL:
 		number = "CAST(CRC32(" + text + ") AS SIGNED)"
-	default: // SQLite has no hash; the last characters differ most
-		number = fmt.Sprintf("(coalesce(unicode(substr(%[1]s, -1)), 0) + 7 * coalesce(unicode(substr(%[1]s, -2, 1)), 0) + 31 * coalesce(unicode(substr(%[1]s, -3, 1)), 0))", text)
+	default:
+		number = hashOfSQLite(text)
 	}
 	return fmt.Sprintf("((%[1]s %% %[2]s) + %[2]s) %% %[2]s = %[3]s", number, of, want)
+}
+
+// hashOfSQLite makes a number of the last characters of a text, which differ most: SQLite has no hash function.
+func hashOfSQLite(text string) string {
+	terms := make([]string, 20)
+	for i, weight := 0, 1; i < len(terms); i, weight = i+1, (31*weight+7)%997 {
+		terms[i] = fmt.Sprintf("%d * coalesce(unicode(substr(%s, %d, 1)), 0)", weight, text, -1-i)
+	}
+	return "(" + strings.Join(terms, " + ") + ")"
 }
 
 var integer = regexp.MustCompile(`(?i)\b(tiny|small|medium|big)?int(eger|2|4|8)?\b`)
@@ -253,9 +312,23 @@ func (r recordText) Scan(src any) error { return r.row.SetColumn(r.name, r.p.pla
 
 func (p *Pages) plain(name string, value any) any { return Value(*p.column(name), value) }
 
-// Value is what a driver gave for a column, as the programs of all databases have it: MySQL's driver gives text, and integers that are
-// no int64, as bytes. Bytes are copied.
+// Value is what a driver gave for a column, as database/sql has it with all databases: MySQL's driver gives text, and integers that are
+// no int64, as bytes; pgx without database/sql has small integers, UUIDs, and types of its own. Bytes are copied.
 func Value(c rowseal.TableColumn, value any) any {
+	switch v := value.(type) {
+	case int32:
+		return int64(v)
+	case int16:
+		return int64(v)
+	case float32:
+		return float64(v)
+	case [16]byte:
+		return KeyText([]any{v})
+	case driver.Valuer:
+		if plain, err := v.Value(); err == nil {
+			return plain
+		}
+	}
 	bytes, ok := value.([]byte)
 	if !ok {
 		return value

@@ -42,7 +42,7 @@ func (p *Pages) Swap(ctx context.Context, db *DB, key []any, change rowseal.Chan
 			b.write(", ", b.Quote(c.Name), " = ", b.Quote(c.Name))
 		}
 	}
-	b.write(" WHERE ", b.equal(p.Key, key))
+	b.write(" WHERE ", p.is(b, key))
 	for _, m := range change.Match {
 		b.write(" AND ", b.Condition(m, b.value))
 	}
@@ -56,7 +56,7 @@ func (p *Pages) Swap(ctx context.Context, db *DB, key []any, change rowseal.Chan
 // has tells whether a row is as change would make it: MySQL counts no row whose columns already have what is written.
 func (p *Pages) has(ctx context.Context, db *DB, key []any, change rowseal.Change) (bool, error) {
 	b := &builder{Dialect: db.Dialect}
-	b.write("SELECT 1 FROM ", b.Quote(p.w.schema.Table), " WHERE ", b.equal(p.Key, key))
+	b.write("SELECT 1 FROM ", b.Quote(p.w.schema.Table), " WHERE ", p.is(b, key))
 	for _, m := range change.Match {
 		b.write(" AND ", b.Condition(m, b.value))
 	}

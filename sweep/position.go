@@ -23,14 +23,8 @@ func encodeKey(key []any) (string, error) {
 			parts[i] = [2]string{"text", v}
 		case []byte:
 			parts[i] = [2]string{"bytes", hex.EncodeToString(v)}
-		case [16]byte:
-			parts[i] = [2]string{"uuid", hex.EncodeToString(v[:])}
-		case time.Time:
-			parts[i] = [2]string{"time", v.Format(time.RFC3339Nano)}
-		case int32: // as pgx gives a column of that size
-			parts[i] = [2]string{"int", strconv.FormatInt(int64(v), 10)}
-		case int16:
-			parts[i] = [2]string{"int", strconv.FormatInt(int64(v), 10)}
+		case time.Time: // machines have zones of their own
+			parts[i] = [2]string{"time", v.UTC().Format(time.RFC3339Nano)}
 		default:
 			return "", fmt.Errorf("sweep: a primary key with a %T cannot be swept: %w", v, ErrState)
 		}
@@ -66,12 +60,6 @@ func decodeValue(kind, text string) (any, error) {
 		return text, nil
 	case "bytes":
 		return hex.DecodeString(text)
-	case "uuid":
-		b, err := hex.DecodeString(text)
-		if err != nil || len(b) != 16 {
-			return nil, fmt.Errorf("no UUID: %w", ErrState)
-		}
-		return [16]byte(b), nil
 	case "time":
 		return time.Parse(time.RFC3339Nano, text)
 	}

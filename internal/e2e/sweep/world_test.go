@@ -2,6 +2,7 @@ package sweep_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -187,4 +188,12 @@ func (w *world) versions() map[string]int {
 		}
 	}
 	return all
+}
+
+// wantError wants an error of a kind, whose text says something.
+func wantError(t *testing.T, err, kind error, text string) {
+	t.Helper()
+	if !errors.Is(err, kind) || !strings.Contains(fmt.Sprint(err), text) {
+		t.Errorf("the error is %v; want %v that says %q", err, kind, text)
+	}
 }

@@ -19,7 +19,9 @@ var ours = []error{
 
 var (
 	mysqlError = regexp.MustCompile(`^Error \d+ \(\w+\)`)
-	inQuotes   = regexp.MustCompile(`'[^']*'|"[^"]*"|\([^)]*=[^)]*\)`)
+	// SQLite's errors name columns and constraints, but for what a trigger says.
+	sqliteConstraint = regexp.MustCompile(`(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(: [\w., ]+)?`)
+	inQuotes         = regexp.MustCompile(`'[^']*'|"[^"]*"|\([^)]*=[^)]*\)`)
 )
 
 const longestReason = 500
@@ -54,6 +56,10 @@ func ofDatabase(err error) string {
 	}
 	if code := mysqlError.FindString(err.Error()); code != "" {
 		return "the database's error: " + code
+	}
+	var code interface{ Code() int }
+	if errors.As(err, &code) {
+		return strings.TrimSpace(fmt.Sprintf("the database's error %d %s", code.Code(), sqliteConstraint.FindString(err.Error())))
 	}
 	return inQuotes.ReplaceAllString(err.Error(), "…")
 }

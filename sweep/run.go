@@ -408,10 +408,8 @@ func (r *run) again(rows []*Row, done *Counts, try int) ([]*Row, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	if slices.ContainsFunc(rows, func(row *Row) bool { return row.Err != nil }) {
-		if err := sleep(r.ctx, min(time.Second<<try, 30*time.Second)); err != nil {
-			return nil, err
-		}
+	if err := sleep(r.ctx, waitFor(rows, try)); err != nil {
+		return nil, err
 	}
 	keys := make([][]any, len(rows))
 	before := map[string]*Row{}
@@ -432,6 +430,20 @@ func (r *run) again(rows []*Row, done *Counts, try int) ([]*Row, error) {
 	}
 	done.Gone += int64(len(rows) - len(found))
 	return fresh, nil
+}
+
+// waitFor is how long a KMS needs, or others who hold locks.
+func waitFor(rows []*Row, try int) (d time.Duration) {
+	for _, row := range rows {
+		switch {
+		case row.Err == nil:
+		case row.failed == 0:
+			return min(time.Second<<try, 30*time.Second)
+		default:
+			d = 50 * time.Millisecond << try
+		}
+	}
+	return d
 }
 
 // abandon gives up rows that were not written: files that were stored for them are deleted.

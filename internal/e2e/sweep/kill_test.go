@@ -28,6 +28,7 @@ const (
 	killDSN    = "ROWSEAL_TEST_DSN"
 	killAt     = "ROWSEAL_TEST_MOMENT"
 	killLog    = "ROWSEAL_TEST_REQUESTS"
+	killDelay  = "ROWSEAL_TEST_DELAY" // of every request
 )
 
 const (
@@ -50,6 +51,7 @@ func sweepAndDie() error {
 		return err
 	}
 	m := &moments{requests: log}
+	m.delay, _ = time.ParseDuration(os.Getenv(killDelay))
 	at, err := strconv.ParseInt(os.Getenv(killAt), 10, 64)
 	if err != nil {
 		return err

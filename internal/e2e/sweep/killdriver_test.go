@@ -7,12 +7,14 @@ import (
 	"errors"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // moments counts the moments before and after every statement and every request to a KMS, and ends the process at one of them.
 type moments struct {
 	at, count atomic.Int64
 	requests  *os.File // gets a byte for every request
+	delay     time.Duration
 }
 
 // killed is the exit code of a process that was ended at its moment.
@@ -27,6 +29,7 @@ func (m *moments) pass() {
 // Wait implements kms.Pacer.
 func (m *moments) Wait(ctx context.Context) error {
 	m.pass()
+	time.Sleep(m.delay)
 	if _, err := m.requests.Write([]byte{'.'}); err != nil {
 		return err
 	}

@@ -109,6 +109,11 @@ func (a altered) Close() error {
 	return a.close()
 }
 
+// unversioned shows the same version in whatever it is asked about.
+type unversioned struct{ altered }
+
+func (unversioned) KeyVersion([]byte) string { return "1" }
+
 // alter makes a the service under test.
 func alter(h *Harness, f *Fake, a altered) {
 	a.client = client{f}
@@ -404,6 +409,9 @@ var breakages = map[string]breakage{
 			defer f.mu.Unlock()
 			f.versions[0] = newAEAD()
 		}
+	}},
+	"all versions look like one": {"rotation keeps what was sealed", func(h *Harness, f *Fake) {
+		h.New = func(*testing.T) kms.Service { return unversioned{altered{client: client{f}}} }
 	}},
 	"a rewrap to the old version": {"rotation keeps what was sealed", func(h *Harness, f *Fake) {
 		alter(h, f, altered{rewrap: func(ctx context.Context, items []kms.RewrapItem) []kms.Result {

@@ -22,7 +22,7 @@ type Harness struct {
 	EncryptOnly func(t *testing.T) kms.Service
 	// Disable makes New's key refuse everything, and Enable undoes it. nil: not tested.
 	Disable, Enable func(t *testing.T)
-	// Rotate makes a new version of New's key. nil: not tested.
+	// Rotate makes a new version of New's key, which a kms.KeyVersioner must show. nil: not tested.
 	Rotate func(t *testing.T)
 	// Version tells by which version of the key a ciphertext was made, where a ciphertext shows it.
 	Version func(ciphertext []byte) int

@@ -191,11 +191,30 @@ func (s *suite) rotation(t *testing.T) {
 		t.Fatalf("rewrap: %v", r.Err)
 	}
 	expectPlaintext(t, 0, open(t.Context(), later, r.Data, user("1")), want)
+	if shows, ok := s.New(t).(kms.KeyVersioner); ok {
+		s.keyVersions(t, shows, before, fresh, r.Data)
+	}
 	if s.Version == nil {
 		return
 	}
 	if old, is, newest := s.Version(before), s.Version(r.Data), s.Version(fresh); is != newest || newest <= old {
 		t.Errorf("rewrap made version %d of %d; the key has %d", old, is, newest)
+	}
+}
+
+// keyVersions: each ciphertext shows the version that made it, and what is none shows nothing.
+func (s *suite) keyVersions(t *testing.T, shows kms.KeyVersioner, before, fresh, rewrapped []byte) {
+	old, newest := shows.KeyVersion(before), shows.KeyVersion(fresh)
+	if old == "" || newest == "" || old == newest {
+		t.Errorf("KeyVersion is %q before the rotation and %q after it", old, newest)
+	}
+	if is := shows.KeyVersion(rewrapped); is != newest {
+		t.Errorf("KeyVersion is %q after a rewrap, and the newest is %q", is, newest)
+	}
+	for _, none := range []string{"", "x", "v"} {
+		if is := shows.KeyVersion([]byte(none)); is != "" {
+			t.Errorf("KeyVersion of %q is %q", none, is)
+		}
 	}
 }
 

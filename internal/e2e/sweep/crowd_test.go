@@ -23,6 +23,7 @@ type crowd struct {
 	table  *sqlseal.Table[patient]
 	stop   atomic.Bool
 	writes atomic.Int64
+	beside string // what overwrite writes too, in SQL
 	mu     sync.Mutex
 	mails  map[int]string
 	phones map[int]string
@@ -128,7 +129,7 @@ func (c *crowd) overwrite(id int, n int64) error {
 	if err := c.model.Seal(c.Context(), p); err != nil {
 		return err
 	}
-	query := fmt.Sprintf(`UPDATE patients SET email_ciphertext = %s WHERE id = %d`, c.db.Placeholder(1), id)
+	query := fmt.Sprintf(`UPDATE patients SET email_ciphertext = %s%s WHERE id = %d`, c.db.Placeholder(1), c.beside, id)
 	if _, err := c.sql.ExecContext(c.Context(), query, p.Email.Ciphertext()); err != nil {
 		return err
 	}
@@ -205,6 +206,41 @@ func TestNothingIsLostBesideSweeps(t *testing.T) {
 			}
 			return c.sweep(&sweep.VerifyStep{})
 		})
+	})
+}
+
+// TestAnIndexIsOfTheValueBesideIt: an application that writes a value sets its index, which it does not know, to NULL. An index that
+// was made of the value before must not come after that.
+func TestAnIndexIsOfTheValueBesideIt(t *testing.T) {
+	onEach(t, func(w *world) {
+		w.exec(`ALTER TABLE patients ADD COLUMN note_ciphertext TEXT`)
+		w.exec(`ALTER TABLE patients ADD COLUMN email_bidx VARCHAR(100)`)
+		table, err := noted(w.both)
+		w.must(err)
+		c := newCrowd(w, nil)
+		c.beside = ", email_bidx = NULL"
+		c.run(c.overwrite, func() error {
+			status, err := sweep.Run(w.Context(), w.db, table.Rows(), &sweep.IndexStep{}, &sweep.Options{Page: 40})
+			if err == nil && status.Quarantined > 0 {
+				err = fmt.Errorf("in quarantine: %v", status.Failures)
+			}
+			return err
+		})
+		indexed := 0
+		for id, mail := range c.mails {
+			found, err := table.Lookup(w.Context(), "email_bidx", mail)
+			w.must(err)
+			is := w.one(fmt.Sprintf(`SELECT email_bidx FROM patients WHERE id = %d`, id))
+			if is != "" && is != fmt.Sprint(found[0]) {
+				w.Errorf("patient %d has the index %q of another value than %s", id, is, mail)
+			}
+			if is != "" {
+				indexed++
+			}
+		}
+		if indexed == 0 {
+			w.Error("there are no indexes")
+		}
 	})
 }
 

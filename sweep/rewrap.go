@@ -17,7 +17,7 @@ import (
 //
 // A data key that needs nothing costs nothing: one of the keyring's first version is left alone where the KMS shows in its
 // ciphertexts that its own newest version has wrapped it (Vault, OpenBao, Azure, local keys). Which one is the newest the step sees
-// from what it rewraps first.
+// from one data key that it rewraps first.
 type RewrapStep struct {
 	// All rewraps also what is wrapped by the keyring's first version where the KMS does not show its own versions (AWS, Google):
 	// after a rotation inside such a KMS.
@@ -25,6 +25,7 @@ type RewrapStep struct {
 
 	rows   *rowseal.Rows
 	newest map[*kms.Key]string // the newest version of each KMS key, once it is known
+	asked  bool
 }
 
 // Name implements Step.
@@ -32,7 +33,7 @@ func (s *RewrapStep) Name() string { return "rewrap" }
 
 // Plan implements Step.
 func (s *RewrapStep) Plan(_ context.Context, t Table) (Plan, error) {
-	s.rows, s.newest = t.Rows, map[*kms.Key]string{}
+	s.rows, s.newest, s.asked = t.Rows, map[*kms.Key]string{}, false
 	rings := t.Rows.Keyrings()
 	return Plan{Sealed: slices.Sorted(maps.Keys(rings)), Settings: fmt.Sprintf("all=%t %s", s.All, target(rings))}, nil
 }
@@ -54,18 +55,41 @@ func target(rings map[string]*rowseal.Keyring) string {
 
 // Do implements Step.
 func (s *RewrapStep) Do(ctx context.Context, rows []*Row) error {
-	kept := map[string]bool{}
-	choose := func(w rowseal.WrappedKey) bool {
-		kept[w.Wrapped] = !s.isOld(w)
-		return !kept[w.Wrapped]
+	if !s.asked {
+		s.asked = true
+		s.ask(ctx, rows)
 	}
-	if err := Spread(s.rows.Rewrap(ctx, choose, rowsOf(rows)...), rows); err != nil {
+	kept, err := s.rewrap(ctx, rows, s.isOld)
+	if err := Spread(err, rows); err != nil {
 		return err
 	}
-	for _, row := range rows {
-		s.learn(row, kept)
-	}
+	s.learn(rows, kept)
 	return nil
+}
+
+// ask finds out which the newest version of each key is, by one data key that it may have wrapped.
+func (s *RewrapStep) ask(ctx context.Context, rows []*Row) {
+	asked := map[*kms.Key]bool{}
+	kept, err := s.rewrap(ctx, rows, func(w rowseal.WrappedKey) bool {
+		if !w.Current || w.KeyVersion == "" || asked[w.Key] {
+			return false
+		}
+		asked[w.Key] = true
+		return true
+	})
+	if err == nil { // else it comes again when the rows are done
+		s.learn(rows, kept)
+	}
+}
+
+// rewrap wraps those data keys of rows anew that are chosen; kept are the others.
+func (s *RewrapStep) rewrap(ctx context.Context, rows []*Row, choose func(rowseal.WrappedKey) bool) (kept map[string]bool, err error) {
+	kept = map[string]bool{}
+	err = s.rows.Rewrap(ctx, func(w rowseal.WrappedKey) bool {
+		kept[w.Wrapped] = !choose(w)
+		return !kept[w.Wrapped]
+	}, rowsOf(rows)...)
+	return kept, err
 }
 
 // isOld tells whether a data key is to be wrapped anew.
@@ -79,19 +103,18 @@ func (s *RewrapStep) isOld(w rowseal.WrappedKey) bool {
 	return w.KeyVersion != s.newest[w.Key]
 }
 
-// learn notes by which versions of their keys a row's data keys are wrapped now: what was just wrapped shows the newest.
-func (s *RewrapStep) learn(row *Row, kept map[string]bool) {
-	if row.Err != nil {
-		return
-	}
-	wrapped, err := s.rows.Wrapped(row.Row)
-	if err != nil {
+// learn notes by which versions of their keys data keys are wrapped now: what was just wrapped shows the newest.
+func (s *RewrapStep) learn(rows []*Row, kept map[string]bool) {
+	for _, row := range rows {
+		if row.Err != nil {
+			continue
+		}
+		wrapped, err := s.rows.Wrapped(row.Row)
 		row.Err = err
-		return
-	}
-	for _, w := range wrapped {
-		if w.KeyVersion != "" && !kept[w.Wrapped] {
-			s.newest[w.Key] = w.KeyVersion
+		for _, w := range wrapped {
+			if w.KeyVersion != "" && !kept[w.Wrapped] {
+				s.newest[w.Key] = w.KeyVersion
+			}
 		}
 	}
 }

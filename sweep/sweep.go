@@ -30,7 +30,7 @@ type Sweep struct {
 
 // Options changes how a sweep runs. The zero value is right for a table on a database of its own size.
 type Options struct {
-	// Page is how many rows are read at once. 0: four batches of the KMS, or 500 rows where it has no batches.
+	// Page is how many rows are read at once. 0: eight batches of the KMS, or 500 rows where it has no batches.
 	Page int
 	// Writers is how many connections write at once. 0: 4, and 1 on SQLite.
 	Writers int
@@ -64,9 +64,9 @@ const (
 	defaultLease       = 15 * time.Second
 	defaultMaxFailures = 100
 	defaultWriters     = 4
-	batchesAPage       = 4
+	batchesAPage       = 8
 	pageWithoutBatches = 500
-	largestPage        = 1000
+	largestPage        = 2000
 	rowsATransaction   = 100
 )
 

@@ -22,8 +22,16 @@ type probe struct {
 	row        any // a copy of owner, with that column
 }
 
-// End implements Ender: it finds out which of the rows that failed have each other's columns.
+// End implements Ender.
 func (s *VerifyStep) End(ctx context.Context, status *Status) error {
+	if err := s.forgetGone(ctx); err != nil {
+		return err
+	}
+	return s.diagnose(ctx, status)
+}
+
+// diagnose finds out which of the rows that failed have each other's columns.
+func (s *VerifyStep) diagnose(ctx context.Context, status *Status) error {
 	var probes []probe
 	for _, bad := range s.bad {
 		for _, owner := range s.bad {

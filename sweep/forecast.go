@@ -36,7 +36,7 @@ type Coster interface {
 // Forecast counts the rows and their versions, and tells what the sweep would cost. It makes no request to a KMS, and neither takes the
 // lease nor looks at where an earlier sweep was stopped. Steps that are no Coster have no Keys and no Requests.
 func (s *Sweep) Forecast(ctx context.Context, sample bool) (Forecast, error) {
-	if _, err := s.step.Plan(ctx, Table{s.db, s.rows, true}); err != nil {
+	if _, err := s.step.Plan(ctx, s.table(true)); err != nil {
 		return Forecast{}, err
 	}
 	v, err := CountVersions(ctx, s.db, s.rows, s.opts.Where, sample)

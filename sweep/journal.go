@@ -64,6 +64,21 @@ func (s store) journalOf(ctx context.Context, table string, keys [][]any) (map[s
 	return all, err
 }
 
+// journaled lists rows that have entries from before a moment, some of them, in the order of their hashes after one; last is the last.
+func (s store) journaled(ctx context.Context, table string, before time.Time, after string) (keys [][]any, last string, err error) {
+	query := `SELECT DISTINCT row_hash, row_key FROM rowseal_journal WHERE table_name = ? AND at <= ? AND row_hash > ? ORDER BY row_hash LIMIT 200`
+	err = s.query(ctx, query, []any{table, before.UnixMilli(), after}, func(scan func(...any) error) error {
+		var text string
+		if err := scan(&last, &text); err != nil {
+			return err
+		}
+		key, err := decodeKey(text)
+		keys = append(keys, key)
+		return err
+	})
+	return keys, last, err
+}
+
 // forget deletes the entries of rows that are older than a moment of the database's clock.
 func (s store) forget(ctx context.Context, table string, columns []string, keys [][]any, before time.Time) error {
 	args := []any{table, before.UnixMilli()}

@@ -55,7 +55,7 @@ func (r *run) run() error {
 }
 
 func (r *run) prepare() (err error) {
-	if r.plan, err = r.step.Plan(r.ctx, Table{r.db, r.rows, r.opts.Stateless}); err != nil {
+	if r.plan, err = r.step.Plan(r.ctx, r.table(r.opts.Stateless)); err != nil {
 		return err
 	}
 	r.writer = sqlseal.NewWriter(r.rows, &sqlseal.Options{Others: r.opts.Others})

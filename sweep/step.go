@@ -31,6 +31,7 @@ type Table struct {
 	DB        *sqlseal.DB
 	Rows      *rowseal.Rows
 	Stateless bool // nothing is to be kept in the database, which may be one to be read only
+	Whole     bool // all rows are visited: there is no where, and no part
 }
 
 // Plan is what a Step needs of the engine.

@@ -147,6 +147,11 @@ func pageFor(rows *rowseal.Rows) int {
 	return min(batch*batchesAPage, max(largestPage, batch))
 }
 
+// table is what the Step is told.
+func (s *Sweep) table(stateless bool) Table {
+	return Table{DB: s.db, Rows: s.rows, Stateless: stateless, Whole: s.opts.Where == "" && s.opts.Parts == 1}
+}
+
 // Pause stops the sweep after the page at hand until Resume.
 func (s *Sweep) Pause() { s.pause.Store(true) }
 

@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rowseal/rowseal"
 	"github.com/rowseal/rowseal/kms"
+	"github.com/rowseal/rowseal/sqlseal"
 )
 
 // VerifyStep opens everything: every data key, every field, whose plaintext must be a value of its type, and every file. What does not
 // open gets its row into quarantine, with the reason: a wrong context, version or key, a ciphertext whose key column is NULL, a row or
 // field that stands in another's place. It writes nothing but that list, and with Options.Stateless nothing at all.
 //
-// A row that was found in order no longer needs its old data keys: its entries of the journal are deleted once they are older than Grace.
+// A row that was found in order no longer needs its old data keys: its entries of the journal are deleted once they are older than Grace,
+// and at the end of a sweep over the whole table those of rows that are there no more.
 type VerifyStep struct {
 	// Repair seals anew what opens under a data key that a RekeyStep has replaced, or puts that key back, where the row has none that opens.
 	// The values are those that were last written. What nothing opens stays as it is, in quarantine.
@@ -27,7 +31,7 @@ type VerifyStep struct {
 	schema    rowseal.Schema
 	store     store
 	journaled bool // the table has entries in the journal
-	stateless bool
+	table     Table
 	unused    int64
 	repaired  int64
 	bad       []*Row
@@ -41,7 +45,7 @@ func (s *VerifyStep) Name() string { return "verify" }
 // Plan implements Step.
 func (s *VerifyStep) Plan(ctx context.Context, t Table) (Plan, error) {
 	s.rows, s.schema, s.store = t.Rows, t.Rows.Schema(), store{t.DB}
-	s.stateless, s.unused, s.repaired, s.bad = t.Stateless, 0, 0, nil
+	s.table, s.unused, s.repaired, s.bad = t, 0, 0, nil
 	if s.Grace == 0 {
 		s.Grace = defaultGrace
 	}
@@ -120,16 +124,50 @@ func isOfService(err error) bool {
 
 // forget deletes what the journal keeps of rows that are in order.
 func (s *VerifyStep) forget(ctx context.Context, keys [][]any) error {
-	if len(keys) == 0 || s.stateless {
+	if len(keys) == 0 || s.table.Stateless {
 		return nil
 	}
-	now, err := s.store.clock(ctx)
+	old, err := s.old(ctx)
 	if err != nil {
 		return err
 	}
-	var columns []string
-	for column := range s.rows.Keyrings() {
-		columns = append(columns, column)
+	return s.store.forget(ctx, s.schema.Table, slices.Collect(maps.Keys(s.rows.Keyrings())), keys, old)
+}
+
+// old is before when an entry of the journal was made that may go.
+func (s *VerifyStep) old(ctx context.Context) (time.Time, error) {
+	now, err := s.store.clock(ctx)
+	return now.Add(-max(s.Grace, 0)), err
+}
+
+// forgetGone deletes what the journal keeps of rows that are there no more. Those in order have no entries left.
+func (s *VerifyStep) forgetGone(ctx context.Context) error {
+	if !s.journaled || !s.table.Whole || s.table.Stateless {
+		return nil
 	}
-	return s.store.forget(ctx, s.schema.Table, columns, keys, now.Add(-max(s.Grace, 0)))
+	old, err := s.old(ctx)
+	if err != nil {
+		return err
+	}
+	pages, err := sqlseal.NewWriter(s.rows, nil).Pages(ctx, s.table.DB, sqlseal.PageQuery{Sealed: []string{}})
+	if err != nil {
+		return err
+	}
+	for after := ""; ; {
+		keys, last, err := s.store.journaled(ctx, s.schema.Table, old, after)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		after = last
+		there, err := pages.Again(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		gone := slices.DeleteFunc(keys, func(key []any) bool {
+			return slices.ContainsFunc(there, func(row sqlseal.PageRow) bool { return sqlseal.KeyText(row.Key) == sqlseal.KeyText(key) })
+		})
+		if err := s.forget(ctx, gone); err != nil {
+			return err
+		}
+	}
 }

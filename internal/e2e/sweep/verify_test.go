@@ -243,3 +243,25 @@ func TestYoungEntriesOfTheJournalStay(t *testing.T) {
 		}
 	})
 }
+
+func TestTheJournalForgetsRowsThatAreGone(t *testing.T) {
+	onEach(t, func(w *world) {
+		w.admit(w.first, 8)
+		_, err := sweep.Rekey(w.Context(), w.db, w.patients(w.first), nil)
+		w.must(err)
+		w.exec(`DELETE FROM patients WHERE id IN (3, 7)`)
+		w.set(5, "email_ciphertext", w.stored(6, "email_ciphertext"))
+		entries := func(want string) {
+			w.Helper()
+			if n := w.one(`SELECT count(*) FROM rowseal_journal`); n != want {
+				w.Errorf("the journal has %s entries, want %s", n, want)
+			}
+		}
+		w.verify(&sweep.VerifyStep{}, nil)
+		entries("16") // which are young
+		w.verify(&sweep.VerifyStep{Grace: -1}, &sweep.Options{Where: "id < 3"})
+		entries("12")
+		w.verify(&sweep.VerifyStep{Grace: -1}, nil)
+		entries("2") // of row 5, which is not in order
+	})
+}

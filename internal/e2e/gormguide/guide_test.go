@@ -386,6 +386,37 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+func TestKeysChange(t *testing.T) {
+	a := newApp(t, nil)
+	var users []*User
+	for _, name := range []string{"ada", "bob", "eve"} {
+		u, err := signUp(t.Context(), a.db, name, name+"@example.org")
+		must(t, err)
+		users = append(users, u)
+	}
+	must(t, a.db.Delete(users[2]).Error) // softly
+	before := []string{a.row(t, users[0].ID), a.row(t, users[1].ID), a.row(t, users[2].ID)}
+	must(t, rekey(t.Context(), a.db, a.users, users[0]))
+	after := a.load(t, users[0].ID)
+	if key := after.EncryptedKMSKey.Wrapped(); strings.Contains(before[0], key) || strings.Contains(before[0], after.Email.Ciphertext()) {
+		t.Error("the row has what it had")
+	}
+	a.wantEmail(t, users[0].ID, "ada@example.org")
+
+	a.kms.Rotate()
+	status, err := rotate(t.Context(), a.db, a.users)
+	must(t, err)
+	if status.Changed != 3 || status.Quarantined != 0 {
+		t.Errorf("%+v", status)
+	}
+	for i, u := range users {
+		if a.row(t, u.ID) == before[i] {
+			t.Errorf("user %d has not changed", u.ID)
+		}
+	}
+	a.wantEmail(t, users[1].ID, "bob@example.org")
+}
+
 // Stranger has sealed fields, and no model was given for it.
 type Stranger struct {
 	ID              int64

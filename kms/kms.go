@@ -102,6 +102,12 @@ func (k *Key) KeyVersion(ciphertext []byte) string {
 	return ""
 }
 
+// ShowsVersions tells whether KeyVersion may have an answer for the ciphertexts of this key's service.
+func (k *Key) ShowsVersions() bool {
+	_, ok := k.service.(KeyVersioner)
+	return ok
+}
+
 // Encrypt wraps a plaintext, usually a data key of 32 bytes, for the record that ec names.
 func (k *Key) Encrypt(ctx context.Context, plaintext []byte, ec Context) ([]byte, error) {
 	r := k.EncryptBatch(ctx, []Item{{Data: plaintext, Context: ec}})[0]

@@ -107,7 +107,9 @@ func (s *RewrapStep) Cost(v VersionCount, seals *kms.Key, sameContext bool) (old
 	switch {
 	case v.Current && s.All:
 		return 0, 1, true
-	case v.Current: // the KMS may show that it has a newer version
+	case v.Current && seals.ShowsVersions(): // which of them its newest has wrapped shows when it has answered
+		return 0, 1, false
+	case v.Current:
 		return 0, 0, true
 	case seals.RewrapsFrom(v.Key, sameContext):
 		return 0, 1, true

@@ -173,6 +173,10 @@ func (r *run) visit() (State, error) {
 			page.rows = page.rows[:left]
 		}
 		last := page.rows[len(page.rows)-1].Key
+		if r.isCaught(page.rows) {
+			return Failed, fmt.Errorf("sweep: row %s comes after itself, so this would never end; the where condition must be one condition, "+
+				"with every bracket closed: %w", sqlseal.KeyText(r.after), kms.ErrInvalidRequest)
+		}
 		reading = r.read(last)
 		r.update(func(st *Status) { st.Reading += page.took })
 		if err := r.page(page.rows); err != nil {
@@ -190,6 +194,16 @@ func (r *run) visit() (State, error) {
 			}
 		}
 	}
+}
+
+// isCaught tells that the last row of the page before comes again, as with the where condition "a = 1) OR (b = 2", which reaches around
+// the one that a row follows another.
+func (r *run) isCaught(rows []sqlseal.PageRow) bool {
+	if r.opts.Where == "" || r.after == nil {
+		return false
+	}
+	last := sqlseal.KeyText(r.after)
+	return slices.ContainsFunc(rows, func(row sqlseal.PageRow) bool { return sqlseal.KeyText(row.Key) == last })
 }
 
 // end lets the step do what it has to do after the last row.
@@ -337,7 +351,11 @@ func (r *run) count(done Counts, failures []Failure) error {
 	total := r.Status().Quarantined + done.Quarantined
 	if r.opts.MaxFailures >= 0 && total > r.opts.MaxFailures {
 		r.update(func(st *Status) { st.keep(failures) })
-		return fmt.Errorf("sweep: %d rows have failed, which is more than %d; the first: %s: %w", total, r.opts.MaxFailures, r.Status().Failures[0], ErrFailures)
+		first := ""
+		if known := r.Status().Failures; len(known) > 0 { // else all of them are of an earlier run
+			first = fmt.Sprintf("; the first: %s", known[0])
+		}
+		return fmt.Errorf("sweep: %d rows have failed, which is more than %d%s: %w", total, r.opts.MaxFailures, first, ErrFailures)
 	}
 	r.failed = append(r.failed, failures...)
 	r.update(func(st *Status) {

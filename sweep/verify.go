@@ -51,7 +51,8 @@ func (s *VerifyStep) Plan(ctx context.Context, t Table) (Plan, error) {
 	}
 	journal, err := journalVersions(ctx, t.DB, s.schema.Table)
 	s.journaled = len(journal) > 0
-	return Plan{Settings: fmt.Sprintf("repair=%t", s.Repair)}, err
+	what := fmt.Sprintf("repair=%t %v %s", s.Repair, s.rows.SealedColumns(), target(s.rows.Keyrings())) // an earlier one may have opened less
+	return Plan{Settings: what}, err
 }
 
 // Unused is how many key columns were found with a wrapped key and nothing that is sealed under it. That is no fault: it is what is left

@@ -107,7 +107,7 @@ func TestTheCommandMayBeKilledAtAnyMoment(t *testing.T) {
 			}
 		}
 		r := sh.rowseal(t, rotate...)
-		contains(t, r.ok(t), "3,000 rows, 3,000 changed", "version 1 (local/old) may be retired")
+		contains(t, r.ok(t), "3,000 rows, ", "version 1 (local/old) may be retired") // those of a page that was cut short are found unchanged
 		if died < kills-1 {
 			t.Errorf("only %d of %d commands were killed", died, kills)
 		}

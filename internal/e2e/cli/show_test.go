@@ -197,7 +197,7 @@ func TestAServerThatCannotBeReachedIsToldShortly(t *testing.T) {
 		"postgres://ada:hunter%32@127.0.0.1:1/app":         "error: database postgres://127.0.0.1:1/app: dial tcp 127.0.0.1:1: connect: connection refused\n",
 		"mysql://ada:hunter%32@127.0.0.1:1/app":            "error: database mysql://127.0.0.1:1/app: dial tcp 127.0.0.1:1: connect: connection refused\n",
 		"mariadb://ada:hunter2@/app?socket=/nowhere.sock":  "error: database mariadb:///nowhere.sock/app: dial unix /nowhere.sock: connect: no such file or directory\n",
-		"postgres://ada:hunter2@127.0.0.1:1/app?sslmode=a": "failed to configure TLS (sslmode is invalid)\n",
+		"postgres://ada:hunter2@127.0.0.1:1/app?sslmode=a": "error: database postgres://127.0.0.1:1/app: failed to configure TLS (sslmode is invalid)\n",
 		"mysql://ada:hunter2@127.0.0.1:1/app?tls=maybe":    "error: database mysql://127.0.0.1:1/app: invalid value / unknown config name: maybe\n",
 	} {
 		sh.configure(t, address, sickFile)

@@ -72,18 +72,24 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return exitFailed
 }
 
-// packageName is with what errors begin, and each line of several: here it tells nothing.
-var packageName = regexp.MustCompile(`(?m)^((rowseal|sqlseal|sweep|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage): )+`)
+// packageName is with what errors begin, and each line of several, and what a KMS said in the middle of one: here it tells nothing.
+var packageName = regexp.MustCompile(`(?m)(^|: )(?:(?:rowseal|sqlseal|sweep|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage): )+`)
 
 // forGo is advice that only a Go program can follow, with what else it says of the environment.
 var forGo = regexp.MustCompile(`,? or (?:(?:set|into) )?Options\.\w+| \(or Store\.Dir\)|Options\.\w+ \(for kms\.Open: (\w+=\w+)\)`)
 
-// inFile are advices for Go programs, and what the command line's configuration has for them.
-var inFile = strings.NewReplacer("add its store to Options.Others", "name it under storage, as in storage: {local: dir:storage}")
+// inFile are advices for Go programs, and words of SQLite, and what an operator can do with them.
+var inFile = strings.NewReplacer(
+	"add its store to Options.Others", "name it under storage, as in storage: {local: dir:storage}",
+	"which the Model does not know and", "which the file does not declare and",
+	"name it in rowseal.Options.Unsealed", "name it under unsealed",
+	"; have them made, or use Options.Stateless", "; have them made",
+	"attempt to write a readonly database", "this user may not write to the database's file, or to its directory",
+)
 
 // wording is an error in the command line's words.
 func wording(err error) string {
-	return forGo.ReplaceAllString(inFile.Replace(packageName.ReplaceAllString(err.Error(), "")), "$1")
+	return forGo.ReplaceAllString(inFile.Replace(packageName.ReplaceAllString(err.Error(), "$1")), "$1")
 }
 
 // noConnection finds what Go's package net says where there is no server, or none for HTTPS.
@@ -200,6 +206,9 @@ func flagError(_ *cobra.Command, err error) error {
 		flag := invalid.GetFlag()
 		if flag.Value.Type() == "bool" {
 			return usagef("--%s takes no value", flag.Name)
+		}
+		if flag.Value.Type() == "duration" {
+			return usagef("--%s %q: must be a time with its unit, as in --%[1]s 30m", flag.Name, invalid.GetValue())
 		}
 		return usagef("--%s %q: must be a number, as in --%[1]s 2", flag.Name, invalid.GetValue())
 	}

@@ -46,9 +46,13 @@ const connecting = 15 * time.Second
 // inShort is the cause of a driver's error: pgx tells each address and each way that it tried, and the database is named anyway.
 func inShort(err error) error {
 	var answer *pgconn.PgError
+	var options *pgconn.ParseConfigError // it repeats the address, with the user
 	var lookup *net.DNSError
 	var dial *net.OpError
 	switch {
+	case errors.As(err, &options):
+		text := options.Error()
+		return errors.New(text[strings.LastIndex(text, "`: ")+len("`: "):])
 	case errors.As(err, &answer):
 		return errors.New(answer.Message)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -96,8 +100,8 @@ func (db *database) columns(ctx context.Context, table string) ([]rowseal.TableC
 	return columns, nil
 }
 
-// checkColumns finds columns that the configuration names and the table has not.
-func (db *database) checkColumns(ctx context.Context, t *config.Table) error {
+// checkColumns finds columns that the configuration, which is in a file, names and the table has not.
+func (db *database) checkColumns(ctx context.Context, t *config.Table, file string) error {
 	columns, err := db.columns(ctx, t.Schema.Table)
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func (db *database) checkColumns(ctx context.Context, t *config.Table) error {
 	}
 	for _, c := range t.Columns() {
 		if !slices.Contains(there, c) {
-			return fmt.Errorf("table %s has no column %q%s", t.Schema.Table, c, config.Meant(c, there))
+			return fmt.Errorf("table %s has no column %q, which %s names%s", t.Schema.Table, c, file, config.Meant(c, there))
 		}
 	}
 	return nil

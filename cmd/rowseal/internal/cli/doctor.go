@@ -114,11 +114,12 @@ func (d *doctor) run(cmd *cobra.Command, name string, args []string) (err error)
 		tables = append(tables, t)
 	}
 	ctx := cmd.Context()
+	d.tried, d.found = map[string]bool{}, []finding{}
+	d.checkFile()
 	if d.db, err = openDatabase(ctx, d.Database, true); err != nil {
 		return err
 	}
 	defer d.db.Close()
-	d.tried, d.found = map[string]bool{}, []finding{}
 	for _, t := range tables {
 		d.tables = append(d.tables, t.Schema.Table)
 		d.look(ctx, t)

@@ -2,11 +2,31 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/sqlseal"
 )
+
+// checkFile finds that SQLite's file cannot be written to: SQLite knows no other rights. It comes before the file is opened as a
+// database, whose locks would end with any other use of the file (https://sqlite.org/howtocorrupt.html §2.2).
+func (d *doctor) checkFile() {
+	if d.openOnly || d.Database.Dialect != sqlseal.SQLite {
+		return
+	}
+	f, err := os.OpenFile(d.Database.Path, os.O_RDWR, 0)
+	if err == nil {
+		err = f.Close()
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		d.add(finding{Level: isFault, Problem: "this user may not write to its file; run this as the user of the application, " +
+			"or use --open-only if it writes none"})
+	}
+}
 
 // lookElsewhere finds tables with sealed-looking columns that the file does not have.
 func (d *doctor) lookElsewhere(ctx context.Context) {

@@ -81,10 +81,14 @@ func (p *patient) checkSchema(ctx context.Context, table *rowseal.Table) {
 		p.note(f.Column, "%s", forOperator(f.Problem))
 	}}
 	// A sweep names a row by all of the table's primary key, of which the file has the column that contexts use.
-	if key, err := p.db.PrimaryKey(ctx, p.Schema.Table); err == nil && slices.Contains(key, p.Schema.PrimaryKey) {
+	key, err := p.db.PrimaryKey(ctx, p.Schema.Table)
+	if there, _ := p.db.has(ctx, p.Schema.Table); there && err == nil && len(key) == 0 {
+		p.fault("", "the table has no primary key, by which 'rowseal rotate' and the like tell its rows apart; give it one")
+	}
+	if err == nil && slices.Contains(key, p.Schema.PrimaryKey) {
 		opts.PrimaryKey = key
 	}
-	err := table.Check(ctx, p.db, opts)
+	err = table.Check(ctx, p.db, opts)
 	var found *rowseal.CheckError
 	switch {
 	case errors.As(err, &found):
@@ -246,6 +250,9 @@ func (p *patient) checkPlaintext(ctx context.Context, columns []rowseal.TableCol
 			from, migrating = plainName(f.Column), false
 		}
 		i := slices.IndexFunc(columns, func(c rowseal.TableColumn) bool { return c.Name == from })
+		if i < 0 && migrating {
+			p.warning(from, "the table has no such column, whose values are to move into %s; take migrating: %s out, or name the one that is meant", f.Column, from)
+		}
 		if i < 0 || !migrating && p.KindOf(from) != config.Plain {
 			continue
 		}

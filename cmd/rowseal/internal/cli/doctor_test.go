@@ -68,6 +68,22 @@ func newWard(t *testing.T, w ward) string {
 	return file
 }
 
+func TestTheDoctorFindsAFileThatMayNotBeWritten(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write to every file")
+	}
+	file := newWard(t, ward{})
+	if err := os.Chmod(filepath.Join(filepath.Dir(file), "users.sqlite3"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if code, found := examined(t, file); code != exitFailed || len(found) != 1 || !strings.Contains(found[0].Problem, "may not write to its file") {
+		t.Errorf("exit code %d, %v", code, found)
+	}
+	if code, found := examined(t, file, "--open-only"); code != exitOK || len(found) > 0 {
+		t.Errorf("of one that only opens: exit code %d, %v", code, found)
+	}
+}
+
 func examined(t *testing.T, file string, args ...string) (code int, found []finding) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -116,6 +132,10 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		{name: "undeclared", ward: ward{sql: "ALTER TABLE users ADD encrypted_ssn TEXT"}, want: finding{isFault, "users", "encrypted_ssn", "name it under unsealed"}},
 		{name: "undeclared, to who only opens", ward: ward{sql: "ALTER TABLE users ADD encrypted_ssn TEXT"}, args: []string{"--open-only"},
 			want: finding{isNote, "users", "encrypted_ssn", "is not declared"}},
+		{name: "no primary key", ward: ward{sql: "DROP TABLE users; " + strings.Replace(healthyTable, "id INTEGER PRIMARY KEY", "id INTEGER", 1)},
+			want: finding{isFault, "users", "", "the table has no primary key, by which 'rowseal rotate'"}},
+		{name: "no column to move from", ward: ward{file: map[string]string{"fields": "{email_ciphertext: {key: encrypted_kms_key, migrating: emial}}"}},
+			want: finding{isWarning, "users", "emial", "the table has no such column, whose values are to move into email_ciphertext"}},
 		{name: "primary key", ward: ward{file: map[string]string{"primary_key": "name"}}, want: finding{isFault, "users", "name", "which is id; name that as primary_key"}},
 		{name: "no column of the context", ward: ward{file: map[string]string{"keys": `{encrypted_kms_key: {versions: [{version: 1, key_id: local/users}], context: {id: "{id}", n: "{nick}"}}}`}},
 			want: finding{isFault, "users", "nick", "for the encryption context or keyring; add it, or name the one that is meant in the file"}},

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 type forecastTable struct {
 	DataKeys  int64         `json:"data_keys"`
 	Estimated bool          `json:"estimated,omitempty"`
+	AtMost    bool          `json:"at_most,omitempty"` // some may turn out to need nothing
 	Keys      []forecastKey `json:"kms_keys,omitempty"`
 	Seconds   float64       `json:"seconds"` // about
 	Dollars   float64       `json:"usd"`     // at list price
@@ -41,7 +43,7 @@ func (s *sweeping) forecast(cmd *cobra.Command, sw *sweep.Sweep, t *config.Table
 		return err
 	}
 	_, known := j.step.(sweep.Coster)
-	table := &forecastTable{DataKeys: f.Keys, Estimated: f.Estimated, Known: known}
+	table := &forecastTable{DataKeys: f.Keys, Estimated: f.Estimated, AtMost: f.AtMost, Known: known}
 	seconds := float64(f.Rows) / usualRows
 	for _, k := range f.Requests {
 		table.Keys = append(table.Keys, forecastKey{k.KeyID, k.Requests, k.Cost})
@@ -68,21 +70,22 @@ func (s *sweeping) forecast(cmd *cobra.Command, sw *sweep.Sweep, t *config.Table
 }
 
 func (f *forecastTable) print(w io.Writer, r *swept) {
-	about := ""
-	if f.Estimated {
-		about = "about "
-	}
+	about := orNothing(f.Estimated, "about ")
+	most := orNothing(f.AtMost, "at most ")
 	fmt.Fprintf(w, "%s: %s would visit %s%s", r.Table, r.Step, about, rowCount(r.Rows))
 	if !f.Known {
 		fmt.Fprintln(w, "; how many of them need the KMS shows only when they are read")
 		return
 	}
-	fmt.Fprintf(w, " with %s%s to do, about %s\n", about, countOf(f.DataKeys, "data key"), duration(time.Duration(f.Seconds*float64(time.Second))))
+	fmt.Fprintf(w, " with %s%s%s to do, %s %s\n", most, about, countOf(f.DataKeys, "data key"), orElse(strings.TrimSpace(most), "about"), duration(time.Duration(f.Seconds*float64(time.Second))))
+	if f.AtMost {
+		fmt.Fprintln(w, "  which of them need nothing shows only when they are read, or when the KMS has answered")
+	}
 	for _, k := range f.Keys {
 		cost := ""
 		if k.Dollars > 0 {
 			cost = fmt.Sprintf(", about $%.2f", k.Dollars)
 		}
-		fmt.Fprintf(w, "  %s: %s%s%s\n", k.KeyID, about, countOf(k.Requests, "request"), cost)
+		fmt.Fprintf(w, "  %s: %s%s%s%s\n", k.KeyID, most, about, countOf(k.Requests, "request"), cost)
 	}
 }

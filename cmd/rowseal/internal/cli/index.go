@@ -24,10 +24,11 @@ key or options, and writes those that come out different.
 ` + sweepsHelp,
 		Example: `  rowseal index --table users --index email_bidx
   rowseal index --all`,
-		Args:              takes(0, 0),
+		Args:              namesTables,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.run(cmd, false, func(ctx context.Context, t *config.Table) (*job, error) {
+			chosen := choice{"index", indexes, func(t *config.Table) []string { return t.All().Indexes }}
+			return s.run(cmd, false, chosen, func(ctx context.Context, t *config.Table) (*job, error) {
 				return s.indexing(ctx, t, indexes, all)
 			})
 		},
@@ -43,11 +44,6 @@ func (s *sweeping) indexing(ctx context.Context, t *config.Table, indexes []stri
 	for _, column := range t.All().Indexes {
 		if len(indexes) == 0 || slices.Contains(indexes, column) {
 			part.Indexes = append(part.Indexes, column)
-		}
-	}
-	for _, column := range indexes {
-		if len(s.tables) > 0 && !slices.Contains(t.All().Indexes, column) {
-			return nil, usagef("--index: table %s has no index %q%s", t.Schema.Table, column, config.Meant(column, t.All().Indexes))
 		}
 	}
 	if len(part.Indexes) == 0 {

@@ -30,13 +30,19 @@ field, sets the column to NULL where the field opens to the same value. --back m
   rowseal migrate --table users --field email_ciphertext
   rowseal migrate --table users --compare
   rowseal migrate --table users --clear`,
-		Args:              takes(0, 0),
+		Args:              namesTables,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if step.Clear && step.Compare {
 				return usagef("--compare and --clear are two passes: see what differs before anything is cleared")
 			}
-			err := s.run(cmd, false, func(ctx context.Context, t *config.Table) (*job, error) {
+			moved := choice{"field", fields, func(t *config.Table) (names []string) {
+				for _, m := range t.Migrating {
+					names = append(names, m.To)
+				}
+				return names
+			}}
+			err := s.run(cmd, false, moved, func(ctx context.Context, t *config.Table) (*job, error) {
 				return s.migration(ctx, t, fields, step)
 			})
 			if errors.Is(err, errNothing) {
@@ -55,16 +61,9 @@ field, sets the column to NULL where the field opens to the same value. --back m
 }
 
 func (s *sweeping) migration(ctx context.Context, t *config.Table, fields []string, step sweep.MigrateStep) (*job, error) {
-	var known []string
 	for _, m := range t.Migrating {
-		known = append(known, m.To)
 		if len(fields) == 0 || slices.Contains(fields, m.To) {
 			step.Moves = append(step.Moves, sweep.Move{From: m.From, To: m.To})
-		}
-	}
-	for _, field := range fields {
-		if len(s.tables) > 0 && !slices.Contains(known, field) {
-			return nil, usagef("--field: no field %q of table %s has migrating: COLUMN%s", field, t.Schema.Table, config.Meant(field, known))
 		}
 	}
 	if len(step.Moves) == 0 {

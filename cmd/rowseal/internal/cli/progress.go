@@ -12,29 +12,32 @@ import (
 )
 
 const (
-	redraw = 200 * time.Millisecond // of the bar on a terminal
-	logged = 10 * time.Second       // between the lines of a log
+	redraw   = 200 * time.Millisecond // of the bar on a terminal
+	barWidth = 32                     // characters
+	logged   = 10 * time.Second       // between the lines of a log
 )
 
-// watch shows how far a sweep is: a bar on a terminal, and a line now and then elsewhere. The function that it returns ends that.
-func watch(w io.Writer, s *sweep.Sweep) (end func()) {
+// watch shows how far a sweep is: a bar on a terminal, and a line now and then elsewhere. What is to be said meanwhile goes to notes,
+// since the bar would write over it, and end ends it all.
+func watch(w io.Writer, s *sweep.Sweep) (notes io.Writer, end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
-	show := lines
+	notes, show := w, func() { lines(w, s.Status, done) }
 	if isTerminal(w) {
-		show = bar
+		p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(barWidth), mpb.WithRefreshRate(redraw))
+		notes, show = p, func() { bar(p, s.Status, done) }
 	}
 	go func() {
 		defer close(ended)
-		show(w, s, done)
+		show()
 	}()
-	return func() {
+	return notes, func() {
 		close(done)
 		<-ended
 	}
 }
 
 // lines writes a line every some seconds.
-func lines(w io.Writer, s *sweep.Sweep, done <-chan struct{}) {
+func lines(w io.Writer, status func() sweep.Status, done <-chan struct{}) {
 	tick := time.NewTicker(logged)
 	defer tick.Stop()
 	for {
@@ -42,26 +45,24 @@ func lines(w io.Writer, s *sweep.Sweep, done <-chan struct{}) {
 		case <-done:
 			return
 		case <-tick.C:
-			st := s.Status()
+			st := status()
 			fmt.Fprintf(w, "%s: %s %s, %s\n", st.Table, st.Step, progressOf(st), speedOf(st))
 		}
 	}
 }
 
-// bar draws a bar.
-func bar(w io.Writer, s *sweep.Sweep, done <-chan struct{}) {
-	st := s.Status()
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(32), mpb.WithRefreshRate(redraw))
-	b := p.New(max(st.Estimate, 1), mpb.BarStyle(), mpb.BarRemoveOnComplete(),
+// bar draws a bar. Its total is set later, when the sweep knows it: one that it begins with would stay.
+func bar(p *mpb.Progress, status func() sweep.Status, done <-chan struct{}) {
+	b := p.New(0, mpb.BarStyle(), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			st := s.Status()
+			st := status()
 			return st.Table + " " + st.Step + " " + progressOf(st) + " "
 		})),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + speedOf(s.Status()) })))
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + speedOf(status()) })))
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	for {
-		st := s.Status()
+		st := status()
 		b.SetTotal(max(st.Estimate, st.Rows+1), false)
 		b.SetCurrent(st.Rows)
 		select {
@@ -93,7 +94,7 @@ func speedOf(st sweep.Status) string {
 	rate := float64(st.Rows-st.Begun) / max(time.Since(st.Started).Seconds(), 0.001)
 	text := fmt.Sprintf("%s rows/s", thousands(int64(rate)))
 	if left := st.Estimate - st.Rows; left > 0 && rate > 0 {
-		text += ", " + duration(time.Duration(float64(left)/rate*float64(time.Second))) + " left"
+		text += ", " + duration(max(time.Duration(float64(left)/rate*float64(time.Second)), time.Second)) + " left"
 	}
 	if st.Throttled > 0 && st.Limit > 0 {
 		text += fmt.Sprintf(", the KMS takes %.0f requests/s", st.Limit)

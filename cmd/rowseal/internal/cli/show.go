@@ -90,7 +90,7 @@ func (s *show) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer s.db.Close()
-	if err := s.db.checkColumns(cmd.Context(), s.table); err != nil {
+	if err := s.db.checkColumns(cmd.Context(), s.table, s.Name); err != nil {
 		return err
 	}
 	rows, err := s.find(cmd.Context(), args[1:])

@@ -119,6 +119,8 @@ func (l versionCount) advice() string {
 		return fmt.Sprintf("%s: %s of version %d, which the file does not have; add it, or they do not open", l.Column, rowCount(l.Rows), l.Version)
 	case l.Retire:
 		return fmt.Sprintf("%s: %s may be retired: take it out of the file and, when no backup needs it, out of the KMS", l.Column, l.name())
+	case l.Seals && l.Journal > 0:
+		return fmt.Sprintf("%s: %s in the journal of a rekey; 'rowseal verify' lets them go", l.Column, countOf(l.Journal, "old key"))
 	case l.Rows == 0 && l.Journal > 0:
 		return fmt.Sprintf("%s: %s is needed by the journal of a rekey, for %s; run 'rowseal verify'", l.Column, l.name(), rowCount(l.Journal))
 	}
@@ -204,15 +206,15 @@ func (s *sweeping) sweeps(ctx context.Context, one *tableStatus) error {
 
 func (s *sweeping) statusOf(ctx context.Context, t *config.Table, exact bool) (one tableStatus, err error) {
 	one = tableStatus{Table: t.Schema.Table, Keys: []versionCount{}, Keyless: []keyless{}, Sweeps: []sweepLine{}, Bad: []failure{}}
-	if err := s.db.checkColumns(ctx, t); err != nil {
+	if err := s.db.checkColumns(ctx, t, s.Name); err != nil {
 		return one, err
 	}
 	if err := s.sweeps(ctx, &one); err != nil {
 		return one, err
 	}
-	names, ok, err := s.dataKeys(t)
-	if err != nil || !ok {
-		return one, err
+	names, ok := s.dataKeys(t)
+	if !ok {
+		return one, nil
 	}
 	table, err := t.Open(ctx, s.opener(), config.Part{Keys: names})
 	if err != nil {
@@ -231,6 +233,15 @@ func (s *sweeping) statusOf(ctx context.Context, t *config.Table, exact bool) (o
 		one.Keyless = append(one.Keyless, keyless{column, v.Keyless[i]})
 	}
 	return one, nil
+}
+
+// bad is the number of rows in quarantine, where one may be for several steps.
+func (t tableStatus) bad() int64 {
+	rows := map[string]bool{}
+	for _, f := range t.Bad {
+		rows[f.Key] = true
+	}
+	return int64(len(rows))
 }
 
 func (t tableStatus) print(out io.Writer) error {
@@ -278,7 +289,7 @@ func (t tableStatus) print(out io.Writer) error {
 		fmt.Fprintf(out, "  %s\n", l)
 	}
 	if len(t.Bad) > 0 {
-		fmt.Fprintf(out, "  %s in quarantine:\n", isAre(int64(len(t.Bad)), "row"))
+		fmt.Fprintf(out, "  %s in quarantine; they leave it when they pass the same command:\n", isAre(t.bad(), "row"))
 	}
 	for _, f := range t.Bad {
 		fmt.Fprintf(out, "    %s: %s\n", f.Key, f.Reason)

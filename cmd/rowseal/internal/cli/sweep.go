@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +54,6 @@ func (s *sweeping) flags(cmd *cobra.Command) {
 	configFlag(cmd, &s.config)
 	fl := cmd.Flags()
 	fl.StringArrayVar(&s.tables, "table", nil, "only the `TABLE`; repeatable")
-	fl.StringArrayVar(&s.keys, "key", nil, "only the data keys with this `NAME` or column; repeatable")
 	fl.StringVar(&s.where, "where", "", "only rows that meet a `CONDITION` in SQL")
 	fl.StringVar(&s.shard, "shard", "", "only part `I/N` of the rows; the other parts are for other machines")
 	fl.Int64Var(&s.limit, "limit", 0, "stop after `N` rows of a table")
@@ -65,6 +65,19 @@ func (s *sweeping) flags(cmd *cobra.Command) {
 	fl.BoolVar(&s.restart, "restart", false, "begin with the first row, not where an earlier run was stopped")
 	fl.BoolVar(&s.dryRun, "dry-run", false, "only tell how many rows and KMS requests it would be")
 	fl.BoolVar(&s.asJSON, "json", false, "print JSON")
+}
+
+// keyFlag adds --key.
+func (s *sweeping) keyFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&s.keys, "key", nil, "only the data keys with this `NAME` or column; repeatable")
+}
+
+// namesTables refuses arguments, which may be meant as tables.
+func namesTables(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("'%s' takes no arguments; a table is named with --table", cmd.CommandPath())
+	}
+	return nil
 }
 
 // job is what is to be done with one table.
@@ -100,7 +113,7 @@ type swept struct {
 	Forecast    *forecastTable `json:"forecast,omitempty"`
 	Error       string         `json:"error,omitempty"`
 
-	quarantine bool // the failures are in the database
+	listed bool // the rows in quarantine are in the database, too
 }
 
 // phases are the seconds that went into reading, into the step with its KMS requests, and into writing.
@@ -119,7 +132,7 @@ type failure struct {
 type quarantined struct{ rows int64 }
 
 func (q quarantined) Error() string {
-	return fmt.Sprintf("%s in quarantine; they were left as they are, and the reasons are above", isAre(q.rows, "row"))
+	return fmt.Sprintf("%s in quarantine; they were left as they are", isAre(q.rows, "row"))
 }
 
 var errNothing = errors.New("no table has anything to do for this command")
@@ -131,8 +144,50 @@ func isAre(n int64, thing string) string {
 	return thousands(n) + " " + thing + "s are"
 }
 
+// choice is a flag that names parts of tables, what it names, and what a table has of them.
+type choice struct {
+	flag  string
+	named []string
+	of    func(*config.Table) []string
+}
+
+// check refuses a name that none of the tables has, which would else be left out without a word.
+func (c choice) check(tables []*config.Table) error {
+	var known []string
+	for _, t := range tables {
+		known = append(known, c.of(t)...)
+	}
+	for _, name := range c.named {
+		if !slices.Contains(known, name) {
+			return usagef("--%s: there is no %q in %s%s", c.flag, name, tableNames(tables), config.Instead(name, known))
+		}
+	}
+	return nil
+}
+
+func tableNames(tables []*config.Table) string {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.Schema.Table
+	}
+	return strings.Join(names, ", ")
+}
+
+// byKey is --key.
+func (s *sweeping) byKey() choice {
+	return choice{"key", s.keys, func(t *config.Table) (names []string) {
+		for _, k := range t.Schema.Keys {
+			names = append(names, k.Column)
+			if k.Name != "" {
+				names = append(names, k.Name)
+			}
+		}
+		return names
+	}}
+}
+
 // run does each table in the order of the file. plan makes its job, or none where the table has nothing for the command.
-func (s *sweeping) run(cmd *cobra.Command, readOnly bool, plan func(ctx context.Context, t *config.Table) (*job, error)) (err error) {
+func (s *sweeping) run(cmd *cobra.Command, readOnly bool, by choice, plan func(ctx context.Context, t *config.Table) (*job, error)) (err error) {
 	opts, err := s.options()
 	if err != nil {
 		return err
@@ -145,6 +200,9 @@ func (s *sweeping) run(cmd *cobra.Command, readOnly bool, plan func(ctx context.
 	if err != nil {
 		return err
 	}
+	if err := by.check(tables); err != nil {
+		return err
+	}
 	// An interrupt ends the sweep after the page at hand; only what is before it ends at once.
 	if s.db, err = openDatabase(cmd.Context(), s.Database, readOnly || s.dryRun); err != nil {
 		return err
@@ -153,6 +211,12 @@ func (s *sweeping) run(cmd *cobra.Command, readOnly bool, plan func(ctx context.
 	jobs := make([]*job, len(tables))
 	for i, t := range tables {
 		if jobs[i], err = plan(cmd.Context(), t); err != nil {
+			return err
+		}
+		if jobs[i] == nil {
+			continue
+		}
+		if err := s.db.checkColumns(cmd.Context(), t, s.Name); err != nil {
 			return err
 		}
 	}
@@ -198,12 +262,13 @@ func (s *sweeping) options() (sweep.Options, error) {
 		}
 	}
 	switch {
-	case s.limit < 0 || s.rate < 0 || s.page < 0 || s.writers < 0:
-		return o, usagef("--limit, --rate, --page and --writers must not be negative")
+	case s.limit < 0 || s.page < 0 || s.writers < 0:
+		return o, usagef("--limit, --page and --writers must not be negative")
+	case !(s.rate >= 0 && s.rate <= math.MaxFloat64): // nor NaN
+		return o, usagef("--rate must be a number of requests a second, 0 or more")
 	case s.rate > 0 && s.share != "":
 		return o, usagef("give --rate or --share, not both")
-	case s.maxFailures == 0:
-		o.MaxFailures = -1
+	case s.maxFailures == 0 || s.maxFailures < -1:
 		return o, usagef("--max-failures must be 1 or more, or -1")
 	}
 	return o, nil
@@ -220,23 +285,21 @@ func (s *sweeping) chosen() ([]*config.Table, error) {
 		if err != nil {
 			return nil, usagef("--table: %w", err)
 		}
-		all = append(all, t)
+		if !slices.Contains(all, t) {
+			all = append(all, t)
+		}
 	}
 	return all, nil
 }
 
 // dataKeys are the names of the data keys of a table that --key chooses. ok is false where the table has none of them.
-func (s *sweeping) dataKeys(t *config.Table) (names []string, ok bool, err error) {
+func (s *sweeping) dataKeys(t *config.Table) (names []string, ok bool) {
 	for _, k := range t.Schema.Keys {
 		if len(s.keys) == 0 || slices.Contains(s.keys, k.Name) || slices.Contains(s.keys, k.Column) {
 			names = append(names, k.Name)
 		}
 	}
-	if len(names) == 0 && len(s.keys) > 0 && len(s.tables) > 0 {
-		_, err := t.KeyNamed(s.keys[0])
-		return nil, false, usagef("--key: %w", err)
-	}
-	return names, len(names) > 0, nil
+	return names, len(names) > 0
 }
 
 // table does one table.
@@ -248,9 +311,9 @@ func (s *sweeping) table(cmd *cobra.Command, t *config.Table, j *job, o sweep.Op
 		}
 		o.Rate = rate
 	}
-	errout := cmd.ErrOrStderr()
+	var notes io.Writer
 	o.Waiting = func(holder string) {
-		fmt.Fprintf(errout, "%s: waiting for %s, which has not been heard of\n", t.Schema.Table, holder)
+		fmt.Fprintf(notes, "%s: waiting for %s, which has not been heard of\n", t.Schema.Table, holder)
 	}
 	sw, err := sweep.New(s.db.DB, j.rows, j.step, &o)
 	if err != nil {
@@ -260,16 +323,20 @@ func (s *sweeping) table(cmd *cobra.Command, t *config.Table, j *job, o sweep.Op
 		return s.forecast(cmd, sw, t, j)
 	}
 	ctx := context.WithoutCancel(cmd.Context())
+	var watched func()
+	notes, watched = watch(cmd.ErrOrStderr(), sw)
 	unwatch := context.AfterFunc(cmd.Context(), func() {
-		fmt.Fprintln(errout, "finishing the page at hand; interrupt again to end at once")
+		fmt.Fprintln(notes, "finishing the page at hand; interrupt again to end at once")
 		sw.Stop()
 	})
 	defer unwatch()
-	watched := watch(errout, sw)
 	status, err := sw.Run(ctx)
 	watched()
 	r := sweptOf(status, err)
-	r.quarantine = !o.Stateless
+	r.listed = !o.Stateless
+	if status.State == sweep.Stopped && err == nil && cmd.Context().Err() == nil && o.Limit > 0 {
+		r.Notes = append(r.Notes, "stopped by --limit"+orNothing(!o.Stateless, "; the same command goes on after row "+status.Position))
+	}
 	s.ledger = append(s.ledger, r)
 	if j.after != nil && err == nil {
 		err = j.after(ctx, r)
@@ -329,7 +396,8 @@ func (r *swept) print(w io.Writer) {
 	if r.Shard != "" {
 		name += " " + r.Shard
 	}
-	fmt.Fprintf(w, "%s: %s %s in %s: %s, %s changed, %s unchanged", name, r.Step, r.State, duration(time.Duration(r.Seconds*float64(time.Second))),
+	fmt.Fprintf(w, "%s: %s %s in %s%s: %s, %s changed, %s unchanged", name, r.Step, r.State, duration(time.Duration(r.Seconds*float64(time.Second))),
+		orNothing(r.Resumed, ", with what earlier runs did"),
 		rowCount(r.Rows), thousands(r.Changed), thousands(r.Unchanged))
 	if r.Gone > 0 {
 		fmt.Fprintf(w, ", %s deleted meanwhile", thousands(r.Gone))
@@ -345,16 +413,7 @@ func (r *swept) print(w io.Writer) {
 	if r.Leftovers > 0 {
 		fmt.Fprintf(w, "  files that no row refers to any more could not be deleted: %s\n", thousands(r.Leftovers))
 	}
-	if len(r.Failures) > 0 {
-		fmt.Fprintf(w, "  %s in quarantine:\n", isAre(r.Quarantined, "row"))
-	}
-	const shown = 20
-	for _, f := range r.Failures[:min(len(r.Failures), shown)] {
-		fmt.Fprintf(w, "    %s: %s\n", f.Key, withoutPackages(f.Reason))
-	}
-	if int64(shown) < r.Quarantined {
-		fmt.Fprintf(w, "    and %s more; 'rowseal status' lists them\n", thousands(r.Quarantined-shown))
-	}
+	r.printFailures(w)
 	for _, l := range r.Left {
 		fmt.Fprintf(w, "  left: %s\n", l)
 	}
@@ -363,11 +422,35 @@ func (r *swept) print(w io.Writer) {
 	}
 }
 
+// printFailures lists rows that failed: those that this run has seen, and of these the first.
+func (r *swept) printFailures(w io.Writer) {
+	shown := r.Failures[:min(len(r.Failures), 20)]
+	switch {
+	case r.Quarantined > 0:
+		fmt.Fprintf(w, "  %s in quarantine:\n", isAre(r.Quarantined, "row"))
+	case len(shown) > 0:
+		fmt.Fprintln(w, "  rows that failed, of a page that is not done:")
+	}
+	for _, f := range shown {
+		fmt.Fprintf(w, "    %s: %s\n", f.Key, withoutPackages(f.Reason))
+	}
+	if more := r.Quarantined - int64(len(shown)); more > 0 {
+		fmt.Fprintf(w, "    and %s more%s\n", thousands(more), orNothing(r.listed, "; 'rowseal status' lists them"))
+	}
+}
+
+func orNothing(ok bool, text string) string {
+	if ok {
+		return text
+	}
+	return ""
+}
+
 // withoutPackages is a reason, which may be several, in the command line's words.
 func withoutPackages(reason string) string {
 	parts := strings.Split(reason, "; ")
 	for i, p := range parts {
-		parts[i] = packageName.ReplaceAllString(p, "")
+		parts[i] = packageName.ReplaceAllString(p, "$1")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -35,18 +35,19 @@ journal no longer: its entries are deleted when they are older than --grace.
   rowseal verify --where "id > 1000000" --rate 200
   rowseal verify --stateless --json
   rowseal verify --repair`,
-		Args:              takes(0, 0),
+		Args:              namesTables,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if repair && s.stateless {
 				return usagef("--repair writes, and needs the journal: leave --stateless out")
 			}
-			return s.run(cmd, s.stateless, func(ctx context.Context, t *config.Table) (*job, error) {
+			return s.run(cmd, s.stateless, s.byKey(), func(ctx context.Context, t *config.Table) (*job, error) {
 				return s.verification(ctx, t, &sweep.VerifyStep{Repair: repair, Grace: orNone(grace)})
 			})
 		},
 	}
 	s.flags(cmd)
+	s.keyFlag(cmd)
 	fl := cmd.Flags()
 	fl.BoolVar(&repair, "repair", false, "seal anew what opens under a data key that a rekey has replaced")
 	fl.DurationVar(&grace, "grace", time.Hour, "keep entries of the journal that are younger than a `TIME`, as in 30m")
@@ -65,9 +66,9 @@ func orNone(d time.Duration) time.Duration {
 func (s *sweeping) verification(ctx context.Context, t *config.Table, step *sweep.VerifyStep) (*job, error) {
 	part := t.All()
 	if len(s.keys) > 0 {
-		names, ok, err := s.dataKeys(t)
-		if err != nil || !ok {
-			return nil, err
+		names, ok := s.dataKeys(t)
+		if !ok {
+			return nil, nil
 		}
 		part = config.Part{Keys: names}
 	}

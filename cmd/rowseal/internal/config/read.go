@@ -260,8 +260,10 @@ func (s section) list(key string) []*node {
 		return nil
 	case n.kind == mapping:
 		return []*node{n}
-	case n.kind != sequence || len(n.items) == 0:
+	case n.kind != sequence:
 		s.fault(n, "must be a list, not %s", n.kind)
+	case len(n.items) == 0:
+		s.fault(n, "the list is empty; leave it out, or give it an item")
 	}
 	return n.items
 }
@@ -340,5 +342,8 @@ func distance(a, b string) int {
 
 // Meant is for other places where a name is looked for among those that are there.
 func Meant(written string, known []string) string { return string(meant(written, known)) }
+
+// Instead is Meant or, where nothing is near, all the names that are there.
+func Instead(written string, known []string) string { return string(instead(written, known)) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

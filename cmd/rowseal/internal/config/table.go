@@ -95,8 +95,12 @@ func (t *Table) keyOf(s section) string {
 	named := s.name("key")
 	var known []string
 	for _, k := range t.Schema.Keys {
-		if k.Column == named {
+		switch {
+		case k.Column == named:
 			return k.Name
+		case k.Name == named && named != "":
+			s.fault(s.values["key"], "%q is the name of a key column; write the column itself, %s", named, k.Column)
+			return ""
 		}
 		known = append(known, k.Column)
 	}

@@ -146,10 +146,27 @@ func (s *source) fault(err error) *fault {
 			line = min(line, told)
 		}
 	}
-	if strings.HasPrefix(message, "did not find expected ','") && bareVariable.MatchString(s.text(line)) {
-		message += "; put ${NAME} in quotes"
+	return &fault{line, "this is not YAML: " + message + remedy(message, s.text(line))}
+}
+
+// remedy is what to do about an error of the parser, whose words are for those who know its grammar.
+func remedy(message, line string) string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+	switch {
+	case strings.HasPrefix(message, "did not find expected ','") && bareVariable.MatchString(line):
+		return "; put ${NAME} in quotes"
+	case message == "found character that cannot start any token" && strings.Contains(indent, "\t"):
+		return "; indent with spaces, not with tabs"
+	case message == "found character that cannot start any token":
+		return "; put a value that begins with @, ` or % in quotes"
+	case message == "found unexpected end of stream":
+		return "; a quotation mark is missing"
+	case message == "mapping values are not allowed in this context":
+		return "; is there a space after each colon, and are this line and the one before indented as they should be?"
+	case strings.HasPrefix(message, "did not find expected key"), strings.HasPrefix(message, "did not find expected '-'"):
+		return "; is this line, or the one before, indented as those beside it?"
 	}
-	return &fault{line, "this is not YAML: " + message}
+	return ""
 }
 
 func (r *reader) convert(n *yaml.Node, path string, depth int) *node {

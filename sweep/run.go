@@ -471,7 +471,7 @@ func (r *run) abandon(rows []*Row) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), 10*time.Second)
 	defer cancel()
-	_ = r.rows.Abandoned(ctx, rowsOf(rows)...) // what stays behind, the finder of leftovers finds
+	_ = r.rows.Abandoned(ctx, rowsOf(rows)...) // to what stays behind nothing refers
 }
 
 // changeOf is what is to be written; nil: nothing.

@@ -32,12 +32,14 @@ type call[I any, P request[I]] struct {
 	items    []I
 	service  func(context.Context, []I) []Result
 	results  []Result
+	attempts []int // one an item; each is in one slice, and so of one goroutine
 	requests atomic.Int64
 }
 
 // run carries out a call and tells the observers.
 func run[I any, P request[I]](ctx context.Context, k *Key, op Op, items []I, service func(context.Context, []I) []Result) []Result {
-	c := &call[I, P]{Key: k, op: op, items: slices.Clone(items), service: service, results: make([]Result, len(items))}
+	c := &call[I, P]{Key: k, op: op, items: slices.Clone(items), service: service,
+		results: make([]Result, len(items)), attempts: make([]int, len(items))}
 	if len(items) == 0 {
 		return c.results
 	}
@@ -153,6 +155,7 @@ func (c *call[I, P]) retryable(slice []int, attempt int) (again []int, wait time
 func (c *call[I, P]) request(ctx context.Context, slice []int) {
 	results, err := c.send(ctx, pick(c.items, slice))
 	if err == nil {
+		c.countAttempt(slice)
 		err = c.check(slice, results)
 	}
 	for n, i := range slice {
@@ -164,6 +167,12 @@ func (c *call[I, P]) request(ctx context.Context, slice []int) {
 		default:
 			c.results[i] = results[n]
 		}
+	}
+}
+
+func (c *call[I, P]) countAttempt(slice []int) {
+	for _, i := range slice {
+		c.attempts[i]++
 	}
 }
 
@@ -225,27 +234,9 @@ func (c *call[I, P]) check(slice []int, results []Result) error {
 		switch {
 		case results[n].Ref != i:
 			return fmt.Errorf("%w: result %d is for item %d", ErrWrongAnswer, i, results[n].Ref)
-		case results[n].Err == nil && len(results[n].Data) == 0 && c.op != OpDecrypt:
+		case results[n].Err == nil && len(results[n].Data) == 0 && (c.op == OpEncrypt || c.op == OpRewrap):
 			return fmt.Errorf("%w: result %d is empty", ErrWrongAnswer, i)
 		}
 	}
 	return nil
-}
-
-func (c *call[I, P]) observe(ctx context.Context, start time.Time) {
-	if len(c.opts.Observers) == 0 {
-		return
-	}
-	e := Event{Op: c.op, KeyID: c.ID(), Requests: int(c.requests.Load()), Duration: time.Since(start)}
-	for i, r := range c.results {
-		e.Contexts = append(e.Contexts, c.item(i).source().Context)
-		e.Errs = append(e.Errs, r.Err)
-		if r.Err != nil {
-			e.Failed++
-		}
-	}
-	e.Err = errors.Join(e.Errs...)
-	for _, o := range c.opts.Observers {
-		o.Observe(ctx, e)
-	}
 }

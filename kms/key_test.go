@@ -349,7 +349,7 @@ func TestCheckDecryptTellsTheRightFromTheCiphertext(t *testing.T) {
 	if err := key.CheckDecrypt(t.Context(), user(1)); err != nil {
 		t.Error(err)
 	}
-	if len(events) != 1 || events[0].Op != kms.OpDecrypt || events[0].Requests != 1 || events[0].Contexts[0]["model_id"] != user(1)["model_id"] {
+	if len(events) != 1 || events[0].Op != kms.OpCheck || events[0].Requests != 1 || events[0].Items[0].Context["model_id"] != user(1)["model_id"] {
 		t.Errorf("observed %+v", events)
 	}
 	for _, refusal := range []error{kms.ErrAccessDenied, kms.ErrInvalidRequest, kms.ErrKeyNotFound} {

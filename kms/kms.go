@@ -244,7 +244,7 @@ func (k *Key) CheckDecrypt(ctx context.Context, ec Context) error {
 	asked := func(ctx context.Context, items []Item) []Result {
 		return []Result{{Ref: items[0].Ref, Err: check(ctx, items[0])}}
 	}
-	return run(ctx, k, OpDecrypt, []Item{{Context: ec}}, asked)[0].Err
+	return run(ctx, k, OpCheck, []Item{{Context: ec}}, asked)[0].Err
 }
 
 func (k *Key) openMadeUp(ctx context.Context, it Item) error {

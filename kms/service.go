@@ -139,6 +139,8 @@ const (
 	OpEncrypt Op = "encrypt"
 	OpDecrypt Op = "decrypt"
 	OpRewrap  Op = "rewrap"
+	// OpCheck is CheckDecrypt: nothing is opened, and the service's own log has a decryption that failed.
+	OpCheck Op = "check"
 )
 
 // Items and results carry data keys: whatever prints one sees its size. That does not hold where one is a field that is

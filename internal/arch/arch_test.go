@@ -50,6 +50,9 @@ var places = []place{
 	{"store/storetest", []string{"store"}},
 	{"store/s3store", []string{"store"}},
 
+	{"audit", []string{"kms"}},
+	{"otelseal", []string{"audit", "kms"}},
+
 	{".", []string{"kms", "lockbox", "attrencrypted", "blindindex", "store", "internal/errs", "internal/mime64"}},
 	{"activestorage", []string{"store", "internal/errs"}},
 	{"sqlseal", []string{".", "kms"}},

@@ -160,6 +160,6 @@ func (d *demo) refused(err error) {
 func (d *demo) cost() {
 	fmt.Fprintln(d.out)
 	for _, e := range d.observed.events[d.shown:] {
-		d.show("-> %s: %s, %s", e.Op, count(len(e.Contexts), "data key"), count(e.Requests, "request"))
+		d.show("-> %s: %s, %s", e.Op, count(len(e.Items), "data key"), count(e.Requests, "request"))
 	}
 }

@@ -254,24 +254,24 @@ func (d *demo) showLog(context.Context) error {
 	d.begin("The log", `Each call was observed, with the rows that were refused. The Sealer refused on its own, without a call. `+d.master.words().log)
 	d.show("%-8s %8s  %-33s  %s", "call", "requests", "rows", "result")
 	for _, e := range d.observed.events {
-		d.show("%-8s %8d  %-33s  %s", e.Op, e.Requests, rowNames(e.Contexts), eventResult(e))
+		d.show("%-8s %8d  %-33s  %s", e.Op, e.Requests, rowNames(e.Items), eventResult(e))
 	}
 	return nil
 }
 
-func rowNames(contexts []kms.Context) string {
+func rowNames(items []kms.EventItem) string {
 	var ids []string
-	for _, c := range contexts {
-		ids = append(ids, c["model_name"]+" "+c["model_id"])
+	for _, it := range items {
+		ids = append(ids, it.Context["model_name"]+" "+it.Context["model_id"])
 	}
 	return strings.Join(ids, ", ")
 }
 
 func eventResult(e kms.Event) string {
-	var refused []kms.Context
-	for i, c := range e.Contexts {
-		if e.Failed > 0 && e.Errs[i] != nil {
-			refused = append(refused, c)
+	var refused []kms.EventItem
+	for _, it := range e.Items {
+		if it.Err != nil {
+			refused = append(refused, it)
 		}
 	}
 	if len(refused) == 0 {

@@ -32,7 +32,8 @@ type Event struct {
 
 	// Request is the service's id of the request: the records of a batch have one.
 	Request  string
-	Attempts int // in a ledger: how many requests it took
+	Attempts int           // in a ledger: how many requests it took
+	Duration time.Duration // in a ledger: of the call, from Time on
 }
 
 // Source is a kind of log.

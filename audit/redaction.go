@@ -24,6 +24,8 @@ type Redaction struct {
 	HashKey []byte
 }
 
+const hashPrefix = "hmac:"
+
 // redactor is a Redaction whose key is there.
 type redactor struct{ Redaction }
 
@@ -62,5 +64,5 @@ func (r redactor) value(name, value string) string {
 	}
 	mac := hmac.New(sha256.New, r.HashKey)
 	fmt.Fprintf(mac, "%d:%s%s", len(name), name, value) // the name too: equal values of two names need not show as equal
-	return "hmac:" + hex.EncodeToString(mac.Sum(nil)[:8])
+	return hashPrefix + hex.EncodeToString(mac.Sum(nil)[:8])
 }

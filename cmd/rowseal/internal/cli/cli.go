@@ -29,8 +29,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
-	// exitQuarantine: all was done but some rows, which are in quarantine.
-	exitQuarantine = 3
+	// exitPartly: all was done but some rows, which are in quarantine; or rules have found something in a log.
+	exitPartly = 3
 )
 
 // The beginnings of ids of local keys and of keys of Vault.
@@ -49,6 +49,8 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // Main carries out one command line and returns the exit code.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{Writer: stdout}
+	ctx, ledger := withLedger(ctx)
+	defer ledger.close()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -66,14 +68,14 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		fmt.Fprintf(stderr, "See '%s --help'.\n", ran.CommandPath())
 		return exitUsage
 	}
-	if partly := (quarantined{}); errors.As(err, &partly) {
-		return exitQuarantine
+	if errors.As(err, new(quarantined)) || errors.As(err, new(alerted)) {
+		return exitPartly
 	}
 	return exitFailed
 }
 
 // packageName is with what errors begin, and each line of several, and what a KMS said in the middle of one: here it tells nothing.
-var packageName = regexp.MustCompile(`(?m)(^|: )(?:(?:rowseal|sqlseal|sweep|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage): )+`)
+var packageName = regexp.MustCompile(`(?m)(^|: )(?:(?:rowseal|sqlseal|sweep|kms|localkms|vaultkms|awskms|gcpkms|azurekms|policy|store|lockbox|blindindex|activestorage|audit): )+`)
 
 // forGo is advice that only a Go program can follow, with what else it says of the environment.
 var forGo = regexp.MustCompile(`,? or (?:(?:set|into) )?Options\.\w+| \(or Store\.Dir\)|Options\.\w+ \(for kms\.Open: (\w+=\w+)\)`)
@@ -135,8 +137,8 @@ func newRoot() *cobra.Command {
 		`Rowseal seals database rows, each under a data key of its own, which a key management service (KMS) wraps.
 
 Start with 'rowseal demo'. Exit codes: 0 done, 1 failed, 2 the command line is wrong or the input is
-empty, 3 done but for rows that are in quarantine.`,
-		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newStatus(), newRotate(), newVerify(), newMigrate(), newIndex(), newDoctor(), newKeys(), newPolicy(), newVersion(), newCompletion())
+empty, 3 done but for rows that are in quarantine, or with alerts.`,
+		newDemo(), newEncrypt(), newDecrypt(), newShow(), newConfig(), newStatus(), newRotate(), newVerify(), newMigrate(), newIndex(), newDoctor(), newKeys(), newPolicy(), newAudit(), newContextHash(), newVersion(), newCompletion())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -223,6 +225,10 @@ func openKey(cmd *cobra.Command, id string, opts *kms.KeyOptions) (*kms.Key, err
 	if isTestKey(id) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is for tests: whoever sees what it wraps can read it\n", id)
 	}
+	opts, err := recorded(cmd, opts)
+	if err != nil {
+		return nil, err
+	}
 	key, err := kms.Open(cmd.Context(), id, opts)
 	if errors.Is(err, kms.ErrInvalidRequest) {
 		return nil, usageError{err} // no request has been made: the id itself is wrong, or what the environment adds to it
@@ -273,6 +279,8 @@ func unknownID(id string) error {
 	}
 	return usagef(unknown, id)
 }
+
+func printJSONLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)

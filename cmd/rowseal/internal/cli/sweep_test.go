@@ -95,7 +95,7 @@ func TestAPausedVerifyTellsOfAllItsRows(t *testing.T) {
 	runOK(t, "migrate", "--config", file)
 	spoil(t, file, `UPDATE users SET email_ciphertext = 'AAAA' WHERE id > 1`)
 	var out bytes.Buffer
-	if code, _ := run(t, t.Context(), &out, "verify", "--limit", "2", "--config", file); code != exitQuarantine || !strings.Contains(out.String(), "stopped by --limit; the same command goes on after row 2\n") {
+	if code, _ := run(t, t.Context(), &out, "verify", "--limit", "2", "--config", file); code != exitPartly || !strings.Contains(out.String(), "stopped by --limit; the same command goes on after row 2\n") {
 		t.Errorf("exit code %d, %s", code, &out)
 	}
 	out.Reset()
@@ -105,7 +105,7 @@ func TestAPausedVerifyTellsOfAllItsRows(t *testing.T) {
 			t.Errorf("there is no %q in\n%s", want, &out)
 		}
 	}
-	if code != exitQuarantine || strings.Contains(out.String(), "ada") {
+	if code != exitPartly || strings.Contains(out.String(), "ada") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 	out.Reset()
@@ -135,7 +135,7 @@ func TestStatusCountsRowsOnce(t *testing.T) {
 	spoil(t, file, `UPDATE users SET encrypted_kms_key = 'v9:AAAA' WHERE id = 2`)
 	for _, step := range []string{"rotate", "verify"} {
 		var out bytes.Buffer
-		if code, stderr := run(t, t.Context(), &out, step, "--config", file); code != exitQuarantine || strings.Contains(out.String(), "run it again") {
+		if code, stderr := run(t, t.Context(), &out, step, "--config", file); code != exitPartly || strings.Contains(out.String(), "run it again") {
 			t.Fatalf("exit code %d, %s%s", code, &out, stderr)
 		}
 	}

@@ -63,3 +63,11 @@ func shellQuote(s string) string {
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
+
+// visible shows what a terminal would not: control characters, and those that hide or reorder text.
+func visible(s string) string {
+	if printable([]byte(s)) && !strings.ContainsAny(s, "\n\t") {
+		return s
+	}
+	return strings.Trim(strconv.QuoteToGraphic(s), `"`)
+}

@@ -17,7 +17,7 @@ const keyPrefix = "encrypted_kms_key"
 type Version struct {
 	Number   int
 	KeyID    string
-	encoding kms.ContextEncoding
+	Encoding kms.ContextEncoding // nil: kms.Context.Canonical
 	legacy   *rowseal.Legacy
 	line     int
 	path     string
@@ -89,7 +89,7 @@ func readVersion(r *reader, n *node) (Version, map[string]string) {
 			}
 		}
 	}
-	v.encoding = readEncoding(s)
+	v.Encoding = readEncoding(s)
 	v.legacy = readLegacy(s)
 	return v, s.texts("context")
 }

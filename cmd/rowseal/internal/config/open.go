@@ -201,7 +201,7 @@ func (t *Table) ring(o Opener, versions []Version) (*rowseal.Keyring, error) {
 		if err != nil {
 			return nil, t.file.at(v.line, v.path, err)
 		}
-		all = append(all, rowseal.Version{Number: v.Number, Key: key, Encoding: v.encoding, Legacy: v.legacy})
+		all = append(all, rowseal.Version{Number: v.Number, Key: key, Encoding: v.Encoding, Legacy: v.legacy})
 	}
 	ring, err := rowseal.NewKeyring(all...)
 	if err != nil {

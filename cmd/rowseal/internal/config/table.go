@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/kms"
 )
 
 // Table is a table of the file.
@@ -193,6 +194,24 @@ func (t *Table) Contexts(k rowseal.KeyColumn) []rowseal.ContextRule {
 		all = append(all, rule)
 	}
 	return all
+}
+
+// ContextOf returns the context that a rule gives the row with this primary key. Entries that use another column are left out, and
+// without an id those that use the primary key too; complete tells that none was.
+func (t *Table) ContextOf(rule rowseal.ContextRule, id string) (c kms.Context, complete bool) {
+	c, complete = kms.Context{}, true
+	for name, text := range rule.Names {
+		column, isColumn := columnIn(text)
+		switch {
+		case !isColumn:
+			c[name] = text
+		case column == t.Schema.PrimaryKey && id != "":
+			c[name] = id
+		default:
+			complete = false
+		}
+	}
+	return c, complete
 }
 
 // contextColumns lists the columns that contexts use.

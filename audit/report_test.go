@@ -70,6 +70,13 @@ func TestAReportOfMoreThanItCanTellApart(t *testing.T) {
 		t.Errorf("%d steps of %s", len(s.Timeline), s.Step)
 	}
 	total := 0
+	for _, a := range s.Accesses {
+		total += a.Count
+	}
+	if total != n { // as Space-Saving has it: what is too much of one is too little of others
+		t.Errorf("the accesses have %d opens", total)
+	}
+	total = 0
 	for _, p := range s.Timeline {
 		total += p.Opens
 	}

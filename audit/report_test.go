@@ -76,6 +76,9 @@ func TestAReportOfMoreThanItCanTellApart(t *testing.T) {
 	if total != n { // as Space-Saving has it: what is too much of one is too little of others
 		t.Errorf("the accesses have %d opens", total)
 	}
+	if first, last := s.Timeline[0].Start, s.Timeline[len(s.Timeline)-1].Start; first.After(noon) || last.Before(at(n-2*24*60)) || last.After(at(n)) {
+		t.Errorf("the timeline goes from %v to %v", first, last)
+	}
 	total = 0
 	for _, p := range s.Timeline {
 		total += p.Opens

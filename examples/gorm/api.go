@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/audit"
 )
 
 // api answers requests with what the store has.
@@ -21,7 +22,15 @@ func routes(s *store) http.Handler {
 	mux.Handle("PATCH /customers/{id}", handler(a.patch))
 	mux.Handle("DELETE /customers/{id}", handler(a.remove))
 	mux.Handle("GET /healthz", handler(a.health))
-	return logged(mux)
+	return named(logged(mux))
+}
+
+// named tells the ledger who asks, as whoever checked the user in front says, and for what.
+func named(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := audit.WithActor(r.Context(), r.Header.Get("X-Forwarded-User"), r.Header.Get("X-Purpose"))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 func (a api) post(r *http.Request) (status int, body any, err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/rowseal/rowseal"
+	"github.com/rowseal/rowseal/audit"
 	"github.com/rowseal/rowseal/kms"
 	_ "github.com/rowseal/rowseal/kms/localkms" // KMS_KEY_ID=local/…
 	_ "github.com/rowseal/rowseal/kms/vaultkms" // KMS_KEY_ID=vault/…, with VAULT_ADDR and VAULT_TOKEN
@@ -12,7 +13,15 @@ import (
 
 // newCustomers returns what seals and opens customers. It makes no request to the KMS.
 func newCustomers(ctx context.Context, c config) (*rowseal.Model[Customer], error) {
-	key, err := kms.Open(ctx, c.KMSKeyID, nil)
+	var opts kms.KeyOptions
+	if c.Ledger != "" { // each line is in the file when a call returns, so that nobody has to close it
+		ledger, err := audit.OpenLedger(c.Ledger, nil)
+		if err != nil {
+			return nil, fmt.Errorf("LEDGER: %w", err)
+		}
+		opts.Observers = append(opts.Observers, ledger)
+	}
+	key, err := kms.Open(ctx, c.KMSKeyID, &opts)
 	if err != nil {
 		return nil, fmt.Errorf("KMS_KEY_ID: %w", err)
 	}

@@ -211,7 +211,7 @@ func (r *reading) matches(e audit.Event) bool {
 // warn tells what may be missing.
 func (r *reading) warn() {
 	if r.unasked > 0 {
-		fmt.Fprintln(r.cmd.ErrOrStderr(), wrap(fmt.Sprintf("warning: %s of the log name the record by a hash, so that no record was found in them: give "+
+		fmt.Fprintln(r.cmd.ErrOrStderr(), wrap(fmt.Sprintf("warning: the log names the record of %s by a hash, and whose it is was not asked: give "+
 			"--audit-device, as 'vault audit list' shows it", count(r.unasked, "event")), pageWidth, ""))
 	}
 }
@@ -259,6 +259,9 @@ func (r *reading) file(name string, ledger bool, see func(audit.Event) error) er
 		return err
 	}
 	defer closeIn()
+	if name == "-" {
+		name = "standard input"
+	}
 	reader := audit.NewReader(name, in)
 	for {
 		e, err := reader.Next()

@@ -178,7 +178,11 @@ func (l alertLine) String() string {
 	if what == "" {
 		what = "a record that the log does not name"
 	}
-	text += fmt.Sprintf("%s, %s of %s with %s, %s", visible(who), e.Op, visible(what), visible(e.KeyID), e.Outcome)
+	text += fmt.Sprintf("%s, %s of %s", visible(who), e.Op, visible(what))
+	if e.KeyID != "" {
+		text += " with " + visible(e.KeyID)
+	}
+	text += ", " + string(e.Outcome)
 	if e.Error != "" {
 		text += " (" + visible(e.Error) + ")"
 	}

@@ -57,7 +57,19 @@ func (l *Lines) Add(line Line) {
 
 // WriteJSON writes the document as JSON. Lists are never null.
 func (d *Document) WriteJSON(w io.Writer) error {
+	c := *d
+	c.Filters, c.Logs = notNull(d.Filters), notNull(d.Logs)
+	c.Timeline, c.Principals, c.TopRecords = notNull(d.Timeline), notNull(d.Principals), notNull(d.TopRecords)
+	c.Accesses, c.Errors, c.Changes = notNull(d.Accesses), notNull(d.Errors), notNull(d.Changes)
+	c.Unexplained.First, c.Unlogged.First = notNull(d.Unexplained.First), notNull(d.Unlogged.First)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(d)
+	return enc.Encode(&c)
+}
+
+func notNull[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

@@ -1,6 +1,134 @@
 package audit
 
-import "io"
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
 
-func (d *Document) WriteText(w io.Writer) error { return d.WriteJSON(w) }
-func (d *Document) WriteHTML(w io.Writer) error { return d.WriteJSON(w) }
+// textRows is how many rows of a table WriteText shows.
+const textRows = 20
+
+// WriteText writes the document for a terminal: what WriteHTML shows, in short.
+func (d *Document) WriteText(w io.Writer) error {
+	t := &textPage{Document: d.visible()}
+	t.head()
+	if d.Compared {
+		t.compared()
+	}
+	t.principals()
+	t.records()
+	t.failures()
+	t.changes()
+	_, err := t.out.WriteTo(w)
+	return err
+}
+
+type textPage struct {
+	*Document
+	out bytes.Buffer
+}
+
+func (t *textPage) head() {
+	fmt.Fprintf(&t.out, "%s\n", t.Title)
+	if t.First.IsZero() {
+		fmt.Fprintln(&t.out, "no events")
+	} else {
+		fmt.Fprintf(&t.out, "%s to %s (UTC)\n", clock(t.First), clock(t.Last))
+	}
+	if len(t.Filters) > 0 {
+		fmt.Fprintf(&t.out, "only %s\n", strings.Join(t.Filters, "; "))
+	}
+	for _, l := range t.Logs {
+		if l.Malformed > 0 {
+			fmt.Fprintf(&t.out, "%s of %s entries of %s could not be read: each may be an event that is missing here\n", grouped(l.Malformed), grouped(l.Entries), l.Name)
+		}
+	}
+	least := ""
+	if t.Approximate {
+		least = "at least "
+	}
+	fmt.Fprintf(&t.out, "\n%s opens of %s%s records, %s failures, %s seals, %s rewraps, %s changes of keys and rights\n", grouped(t.Totals.Opens), least,
+		grouped(t.Records), grouped(t.Totals.Failures), grouped(t.Totals.Seals), grouped(t.Totals.Rewraps), grouped(t.Totals.Changes))
+}
+
+func (t *textPage) compared() {
+	if t.Unexplained.Count == 0 {
+		fmt.Fprintln(&t.out, "\nEvery open in the log of the KMS is that of an application's event.")
+	} else {
+		t.lines(fmt.Sprintf("%s opens that no application event explains", grouped(t.Unexplained.Count)), t.Unexplained)
+	}
+	if t.Unlogged.Count > 0 {
+		t.lines(fmt.Sprintf("%s opens of the applications that the log of the KMS lacks", grouped(t.Unlogged.Count)), t.Unlogged)
+	}
+}
+
+func (t *textPage) lines(title string, l Lines) {
+	rows := [][]string{{"WHEN", "RECORD", "WHO", "FROM", "KEY"}}
+	for _, e := range l.First {
+		record := e.Record
+		if record == "" {
+			record = "(the log does not name it)"
+		}
+		rows = append(rows, []string{clock(e.Time), record, e.Principal, e.Address, e.KeyID})
+	}
+	t.table(title, rows, l.Count)
+}
+
+func (t *textPage) principals() {
+	rows := [][]string{{"WHO", "OPENS", "RECORDS", "FAILURES", "SEALS", "LAST"}}
+	for _, p := range t.Principals {
+		name := p.Name
+		if name == "" {
+			name = "(not named)"
+		}
+		rows = append(rows, []string{name, grouped(p.Opens), grouped(p.Records), grouped(p.Failures), grouped(p.Seals), clock(p.Last)})
+	}
+	t.table("Who", rows, len(t.Principals))
+}
+
+func (t *textPage) records() {
+	rows := [][]string{{"RECORD", "OPENS", "FIRST", "LAST"}}
+	for _, a := range t.TopRecords {
+		most := ""
+		if a.Over > 0 {
+			most = "<= "
+		}
+		rows = append(rows, []string{a.Record, most + grouped(a.Count), clock(a.First), clock(a.Last)})
+	}
+	t.table("Records that were opened most", rows, len(t.TopRecords))
+}
+
+func (t *textPage) failures() {
+	rows := [][]string{{"THE SERVICE SAID", "TIMES"}}
+	for _, e := range t.Errors {
+		rows = append(rows, []string{e.Name, grouped(e.Count)})
+	}
+	t.table("Why it failed", rows, len(t.Errors))
+}
+
+func (t *textPage) changes() {
+	rows := [][]string{{"WHEN", "WHAT", "WHO", "FROM", "OUTCOME"}}
+	for _, e := range t.Changes {
+		rows = append(rows, []string{clock(e.Time), e.Action, e.Principal, e.Address, string(e.Outcome)})
+	}
+	t.table("Changes of keys, rights and logs", rows, t.Totals.Changes)
+}
+
+// table writes rows under their names, and nothing if there are none. Of more than textRows it tells how many there are.
+func (t *textPage) table(title string, rows [][]string, of int) {
+	if len(rows) == 1 {
+		return
+	}
+	fmt.Fprintf(&t.out, "\n%s\n", title)
+	tabs := tabwriter.NewWriter(&t.out, 0, 0, 2, ' ', 0)
+	for _, row := range rows[:min(len(rows), textRows+1)] {
+		fmt.Fprintf(tabs, "  %s\n", strings.Join(row, "\t"))
+	}
+	tabs.Flush() // into memory, which takes all
+	if more := of - min(len(rows)-1, textRows); more > 0 {
+		fmt.Fprintf(&t.out, "  and %s more\n", grouped(more))
+	}
+}

@@ -42,7 +42,7 @@ func sourceHash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"number": grouped, "clock": clock}).Parse(pageHTML))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"number": grouped, "counted": counted, "clock": clock}).Parse(pageHTML))
 
 // page is what the template shows.
 type page struct {
@@ -162,7 +162,7 @@ func (p *page) draw() {
 	width := float64(step) / float64(span) * chartWidth
 	for _, t := range p.Timeline {
 		b := bar{From: clock(t.Start), Counts: t.Counts, X: decimal(float64(t.Start.Sub(first)) / float64(span) * chartWidth), Width: decimal(max(width*.92, 1))}
-		b.Label = fmt.Sprintf("%s: %s opens, %s failures", b.From, grouped(t.Opens), grouped(t.Failures))
+		b.Label = fmt.Sprintf("%s: %s, %s", b.From, counted(t.Opens, "open"), counted(t.Failures, "failure"))
 		height := func(n int) float64 {
 			if n == 0 {
 				return 0

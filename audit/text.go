@@ -50,18 +50,19 @@ func (t *textPage) head() {
 	if t.Approximate {
 		least = "at least "
 	}
-	fmt.Fprintf(&t.out, "\n%s opens of %s%s records, %s failures, %s seals, %s rewraps, %s changes of keys and rights\n", grouped(t.Totals.Opens), least,
-		grouped(t.Records), grouped(t.Totals.Failures), grouped(t.Totals.Seals), grouped(t.Totals.Rewraps), grouped(t.Totals.Changes))
+	c := t.Totals
+	fmt.Fprintf(&t.out, "\n%s of %s%s, %s, %s, %s, %s of keys, rights and logs\n", counted(c.Opens, "open"), least, counted(t.Records, "record"),
+		counted(c.Failures, "failure"), counted(c.Seals, "seal"), counted(c.Rewraps, "rewrap"), counted(c.Changes, "change"))
 }
 
 func (t *textPage) compared() {
 	if t.Unexplained.Count == 0 {
 		fmt.Fprintln(&t.out, "\nEvery open in the log of the KMS is that of an application's event.")
 	} else {
-		t.lines(fmt.Sprintf("%s opens that no application event explains", grouped(t.Unexplained.Count)), t.Unexplained)
+		t.lines(counted(t.Unexplained.Count, "open")+" that no application event explains", t.Unexplained)
 	}
 	if t.Unlogged.Count > 0 {
-		t.lines(fmt.Sprintf("%s opens of the applications that the log of the KMS lacks", grouped(t.Unlogged.Count)), t.Unlogged)
+		t.lines(counted(t.Unlogged.Count, "open")+" of the applications that the log of the KMS lacks", t.Unlogged)
 	}
 }
 
@@ -131,4 +132,12 @@ func (t *textPage) table(title string, rows [][]string, of int) {
 	if more := of - min(len(rows)-1, textRows); more > 0 {
 		fmt.Fprintf(&t.out, "  and %s more\n", grouped(more))
 	}
+}
+
+// counted is "1 open" or "1,234 opens".
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return grouped(n) + " " + thing
 }

@@ -31,7 +31,8 @@
         if (c.number) cell.className = "n";
         else if (c.key === "first" || c.key === "last") cell.className = "time";
         else if (c.key === "outcome") cell.className = r.outcome;
-        else if (c.key === "principal" || c.key === "record" || c.key === "key_id") cell.className = "text";
+        else if (c.key === "principal" || c.key === "record") cell.className = "text";
+        else if (c.key === "key_id") cell.className = "text key-id";
         cell.textContent = text(r, c.key);
         tr.append(cell);
       });

@@ -33,7 +33,7 @@ type LogRead struct {
 
 // NewLogRead returns what a document says of a log.
 func NewLogRead(name string, ledger bool, s Stats) LogRead {
-	l := LogRead{Name: name, Ledger: ledger, Entries: s.Entries, Events: s.Events, Malformed: s.Malformed}
+	l := LogRead{Name: name, Ledger: ledger, Entries: s.Entries, Events: s.Events, Malformed: s.Malformed, Examples: []string{}}
 	for _, f := range s.Examples {
 		l.Examples = append(l.Examples, f.String())
 	}

@@ -172,7 +172,7 @@ func (r *Report) principal(e Event) *Principal {
 		p = r.groups[name]
 	}
 	if p == nil {
-		p = &Principal{Name: name, First: e.Time, Last: e.Time}
+		p = &Principal{Name: name, First: e.Time, Last: e.Time, Addresses: []string{}}
 		r.groups[name] = p
 	}
 	return p

@@ -236,7 +236,10 @@ func TestThePageOnAPhoneAndInTheDark(t *testing.T) {
 			t.Errorf("%s: the page is %d wide", look.name, wide)
 		}
 		background := js[string](t, ctx, `getComputedStyle(document.body).backgroundColor`)
-		backgrounds[fmt.Sprint(look.dark, background)] = true
+		backgrounds[background] = true
+		if side := js[int](t, ctx, `[...document.querySelectorAll(".scroll")].filter((e) => e.scrollWidth > e.clientWidth && e.checkVisibility()).length`); side > 0 {
+			t.Errorf("%s: %d tables scroll sideways", look.name, side)
+		}
 		for _, bad := range js[[]string](t, ctx, contrasts) {
 			t.Errorf("%s: hard to read: %s", look.name, bad)
 		}

@@ -126,7 +126,11 @@ func (v *vaultEntry) events() []Event {
 		events[i] = e
 		events[i].ContextHash = it.Context
 		events[i].Outcome, events[i].KeyVersion = outcomes[i].outcome, outcomes[i].keyVersion
-		if outcomes[i].outcome == Failed && e.Error == "" {
+		switch {
+		case outcomes[i].outcome != Failed || e.Error != "":
+		case it.Context == "": // with which rowseal asks whether the key is derived
+			events[i].Error = "refused, without a context"
+		default:
 			events[i].Error = "refused"
 		}
 	}

@@ -32,7 +32,7 @@ test: ## Run every step below marked [test], in order, up to the first failure
 	done; \
 	printf '\n=== all passed: %d s\n' "$$SECONDS"
 
-setup: ## [test] Install what the steps need and the machine lacks: a C compiler for -race, PostgreSQL, MariaDB
+setup: ## [test] Install what the steps need and the machine lacks: a C compiler for -race, PostgreSQL, MariaDB, Chromium
 	@scripts/setup
 
 format: ## [test] Every Go file is as gofmt writes it

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rowseal/rowseal/audit"
 	"github.com/rowseal/rowseal/kms"
@@ -258,66 +259,74 @@ func TestWhatCannotBeWrittenIsTold(t *testing.T) {
 
 // TestManyWriters has processes and goroutines write to one ledger, while it is renamed again and again.
 func TestManyWriters(t *testing.T) {
-	const processes, goroutines, calls = 3, 4, 50
+	const processes, goroutines, calls, renames = 3, 4, 20, 10
 	if path := os.Getenv("ROWSEAL_TEST_LEDGER"); path != "" {
-		l := openLedger(t, path)
-		key := observedBy(l)
-		var wg sync.WaitGroup
-		for range goroutines {
-			wg.Go(func() {
-				for i := range calls {
-					key.Encrypt(t.Context(), []byte("data key"), user(i))
-				}
-			})
-		}
-		wg.Wait()
+		writeUntilEnough(t, path, goroutines, calls)
 		return
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ledger")
 	var writers []*exec.Cmd
-	for range processes {
+	var counts [processes]bytes.Buffer
+	for i := range processes {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestManyWriters$")
 		cmd.Env = append(os.Environ(), "ROWSEAL_TEST_LEDGER="+path)
-		cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
+		cmd.Stdout, cmd.Stderr = &counts[i], os.Stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		writers = append(writers, cmd)
 	}
-	done := make(chan error)
-	go func() {
-		for _, w := range writers {
-			done <- w.Wait()
-		}
-	}()
-	var files [][]byte
 	var names []string
-	for ended := 0; ended < processes; {
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-			ended++
-		default:
-			if info, err := os.Stat(path); err == nil && info.Size() > 2_000 {
-				name := filepath.Join(dir, fmt.Sprintf("ledger.%03d", len(names)))
-				if err := os.Rename(path, name); err != nil {
-					t.Fatal(err)
-				}
-				names = append(names, name)
-			}
+	for len(names) < renames {
+		if info, err := os.Stat(path); err != nil || info.Size() < 2_000 {
+			time.Sleep(time.Millisecond)
+			continue
 		}
+		name := filepath.Join(dir, fmt.Sprintf("ledger.%03d", len(names)))
+		if err := os.Rename(path, name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	appendTo(t, path+".enough", "")
+	var written uint64
+	for i, w := range writers {
+		if err := w.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		var n uint64
+		if _, err := fmt.Sscanf(counts[i].String(), "wrote %d", &n); err != nil {
+			t.Fatalf("%v in %q", err, &counts[i])
+		}
+		written += n
 	}
 	if _, err := os.Stat(path); err == nil {
 		names = append(names, path)
 	}
+	var files [][]byte
 	for _, name := range names {
 		files = append(files, bytes.Join(readLines(t, name), nil))
 	}
-	wantWhole(t, "all writers", verify(t, new(audit.Verifier), files...), processes*goroutines*calls)
-	if len(files) < 3 {
-		t.Errorf("only %d files", len(files))
+	wantWhole(t, "all writers", verify(t, new(audit.Verifier), files...), written)
+}
+
+// writeUntilEnough writes until the other process has seen enough, and says how much.
+func writeUntilEnough(t *testing.T, path string, goroutines, calls int) {
+	key := observedBy(openLedger(t, path))
+	var wg sync.WaitGroup
+	var written atomic.Int64
+	for range goroutines {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				if _, err := os.Stat(path + ".enough"); err == nil && i >= calls {
+					return
+				}
+				key.Encrypt(t.Context(), []byte("data key"), user(i))
+				written.Add(1)
+			}
+		})
 	}
+	wg.Wait()
+	fmt.Println("wrote", written.Load())
 }

@@ -278,10 +278,13 @@ func (r *Reader) object(depth int) ([]byte, error) {
 				depth++
 			case c == '}' || c == ']':
 				depth--
+				if depth < 0 && c == ']' { // the array's own end, after something that is no object
+					return r.take(chunk[:i]), nil
+				}
+				if depth < 0 { // the end of more than has begun
+					r.inside = false
+				}
 				if depth <= 0 {
-					if depth < 0 { // the array's own end, after something that is no object
-						i--
-					}
 					return r.take(chunk[:i+1]), nil
 				}
 			case c == ',' && depth == 0:

@@ -130,6 +130,8 @@ func TestWhatCannotBeReadIsCounted(t *testing.T) {
 		{"a document without its end", `{"Records":[` + record(1) + `]`, 1, 1, "log:2: ends in the middle"},
 		{"a line of another program", "[2026-11-24] started\n" + record(1), 1, 1, "log:1: not JSON"},
 		{"documents in lines", `{"Records":[` + record(1) + "]}\n" + `{"Records":[` + record(2) + "]}\n" + record(3), 3, 0, ""},
+		{"an array that ends as an object", `{"Records":[` + record(1) + `,}` + "\n" + record(2), 2, 1, "log:2: not JSON"},
+		{"an array that begins with an end", `{"Records":[}` + "\n" + record(2), 1, 1, "log:1: not JSON"},
 		{"an empty array", `{"Records":[]}`, 0, 0, ""},
 		{"nothing", "", 0, 0, ""},
 		{"a name of another format in a context", `{"eventTime":"2026-11-24T08:00:00Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt",` +

@@ -101,6 +101,9 @@ func (r *reading) prepare() error {
 			return usageError{err}
 		}
 	}
+	if r.table != "" && r.id == "" {
+		return nil // these are parts of contexts
+	}
 	return r.learn(r.filter.Records...)
 }
 

@@ -81,6 +81,7 @@ func TestALedgerIsAsItWasWritten(t *testing.T) {
 	if r.Head != head || r.Head.Seq != 9 || r.Records != 9 || r.First.IsZero() || r.Last.Before(r.First) {
 		t.Errorf("%+v", r)
 	}
+	wantWhole(t, "gzipped", verify(t, &audit.Verifier{}, gzipped(t, bytes.Join(lines, nil))), 9)
 	parsed, err := audit.ParseHead(head.String())
 	if err != nil || parsed != head {
 		t.Errorf("%v %v", parsed, err)

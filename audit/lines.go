@@ -19,12 +19,7 @@ type lineReader struct {
 	long []byte
 }
 
-func newLineReader(r io.Reader) *lineReader {
-	if b, ok := r.(*bufio.Reader); ok {
-		return &lineReader{Reader: b}
-	}
-	return &lineReader{Reader: bufio.NewReaderSize(r, 256<<10)}
-}
+func newLineReader(r *bufio.Reader) *lineReader { return &lineReader{Reader: r} }
 
 // next returns the next line, without its end, which is valid until the call after; io.EOF after the last one.
 func (l *lineReader) next() ([]byte, error) {

@@ -43,20 +43,30 @@ type format func(entry []byte) (events []Event, ok bool)
 
 // NewReader returns a Reader of a log. The name is for messages.
 func NewReader(name string, r io.Reader) *Reader {
-	in := bufio.NewReaderSize(r, 256<<10)
+	in, err := unzipped(r)
 	rd := &Reader{name: name, in: in}
-	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		unzipped, err := gzip.NewReader(in)
-		if err != nil {
-			rd.err = fmt.Errorf("audit: %s: %w", name, err)
-			return rd
-		}
-		rd.in = bufio.NewReaderSize(unzipped, 256<<10)
+	if err != nil {
+		rd.err = fmt.Errorf("audit: %s: %w", name, err)
+		return rd
 	}
 	rd.lines = newLineReader(rd.in)
 	rd.vault = newVaultLog()
 	rd.formats = []format{rd.vault.read, readCloudTrail, readLookup, readEventBridge, readGoogle, readAzure, readLedger}
 	return rd
+}
+
+// unzipped buffers what it reads, and undoes gzip.
+func unzipped(r io.Reader) (*bufio.Reader, error) {
+	const size = 256 << 10
+	in := bufio.NewReaderSize(r, size)
+	if magic, _ := in.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return in, nil
+	}
+	plain, err := gzip.NewReader(in)
+	if err != nil {
+		return in, err
+	}
+	return bufio.NewReaderSize(plain, size), nil
 }
 
 // Stats tells what has been read so far.

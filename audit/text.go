@@ -43,7 +43,7 @@ func (t *textPage) head() {
 	}
 	for _, l := range t.Logs {
 		if l.Malformed > 0 {
-			fmt.Fprintf(&t.out, "%s of %s entries of %s could not be read: each may be an event that is missing here\n", grouped(l.Malformed), grouped(l.Entries), l.Name)
+			fmt.Fprintf(&t.out, "%s: %s could not be read, of %s: each may be an event that is missing here\n", l.Name, grouped(l.Malformed), grouped(l.Entries))
 		}
 	}
 	least := ""

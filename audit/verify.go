@@ -64,7 +64,7 @@ func (v *Verifier) fault(at position, format string, args ...any) {
 	v.result.Faults = append(v.result.Faults, Fault{at.file, at.line, fmt.Sprintf(format, args...)})
 }
 
-// Add reads a file to its end. The error is that of reading.
+// Add reads a file, which may be compressed with gzip, to its end. The error is that of reading.
 func (v *Verifier) Add(name string, r io.Reader) error {
 	if !v.begun {
 		v.begun, v.last = true, v.After
@@ -73,7 +73,11 @@ func (v *Verifier) Add(name string, r io.Reader) error {
 			v.missed[i] = true
 		}
 	}
-	lines := newLineReader(r)
+	in, err := unzipped(r)
+	if err != nil {
+		return fmt.Errorf("audit: %s: %w", name, err)
+	}
+	lines := newLineReader(in)
 	for n := 1; ; n++ {
 		line, err := lines.next()
 		if err == io.EOF {

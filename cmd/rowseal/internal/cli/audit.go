@@ -268,21 +268,17 @@ func (r *reading) file(name string, ledger bool, see func(audit.Event) error) er
 	reader := audit.NewReader(name, in)
 	for {
 		e, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = r.cmd.Context().Err()
-		}
-		if err == nil {
-			err = see(r.names.Resolve(e))
-		}
 		if err != nil {
+			r.tell(audit.NewLogRead(name, ledger, reader.Stats()), err)
+			return nil
+		}
+		if err := r.cmd.Context().Err(); err != nil {
+			return err
+		}
+		if err := see(r.names.Resolve(e)); err != nil {
 			return err
 		}
 	}
-	r.tell(audit.NewLogRead(name, ledger, reader.Stats()))
-	return nil
 }
 
 func (r *reading) open(name string) (io.Reader, func(), error) {
@@ -296,13 +292,17 @@ func (r *reading) open(name string) (io.Reader, func(), error) {
 	return f, func() { f.Close() }, nil
 }
 
-// tell warns about what could not be read.
-func (r *reading) tell(l audit.LogRead) {
+// tell warns about what could not be read. A file that ended with an error is not the end of the others.
+func (r *reading) tell(l audit.LogRead, end error) {
+	if !errors.Is(end, io.EOF) {
+		l.Entries, l.Malformed = l.Entries+1, l.Malformed+1
+		l.Examples = append(l.Examples, wording(end)+"; what follows is not read")
+	}
 	r.read = append(r.read, l)
 	if l.Malformed == 0 {
 		return
 	}
-	fmt.Fprintf(r.cmd.ErrOrStderr(), "warning: %s: %d of %s could not be read:\n", l.Name, l.Malformed, entries(l.Entries))
+	fmt.Fprintf(r.cmd.ErrOrStderr(), "warning: %s: %d could not be read, of %s:\n", l.Name, l.Malformed, entries(l.Entries))
 	for _, example := range l.Examples {
 		fmt.Fprintln(r.cmd.ErrOrStderr(), "  "+example)
 	}

@@ -206,6 +206,11 @@ type waiting struct {
 
 // follow reads files that grow, until it is interrupted, which is no error.
 func (c *checking) follow(logs []string) error {
+	for _, name := range append(logs[:len(logs):len(logs)], c.ledgers...) {
+		if info, err := os.Stat(name); name == "-" || err == nil && info.IsDir() {
+			return usagef("--follow follows files, and %q is none", name)
+		}
+	}
 	ctx := c.cmd.Context()
 	events, failed := make(chan arrived), make(chan error)
 	fromStart := c.since != "" // which leaves out what is too old

@@ -59,8 +59,8 @@ of a large log.`,
 	}
 	r.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&format, "format", "text", "print `text`, html, json or csv")
-	fl.StringVar(&title, "title", "Who opened what", "what the report is called")
+	fl.StringVar(&format, "format", "text", "`FORMAT`: text, html, json or csv")
+	fl.StringVar(&title, "title", "Who opened what", "call the report `TITLE`")
 	fl.BoolVar(&failures, "failures", false, "only what failed")
 	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(reportFormats, cobra.ShellCompDirectiveNoFileComp))
 	cmd.ValidArgsFunction = nil // files

@@ -103,14 +103,19 @@ func (k *awsKey) locate(opts *Options) error {
 		return fmt.Errorf("policy: anybody can make %s in an account of his own, and let others use his key by it, so that a policy "+
 			"for any account would give the right to his key too: say which account with --account, or give the alias's ARN", k.alias)
 	}
-	k.account, k.region, k.partition = cmp.Or(opts.Account, "*"), cmp.Or(opts.Region, "*"), "aws"
-	switch {
-	case strings.HasPrefix(k.region, "cn-"):
-		k.partition = "aws-cn"
-	case strings.HasPrefix(k.region, "us-gov-"):
-		k.partition = "aws-us-gov"
-	}
+	k.account, k.region = cmp.Or(opts.Account, "*"), cmp.Or(opts.Region, "*")
+	k.partition = partitionOf(k.region)
 	return nil
+}
+
+func partitionOf(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
 }
 
 // resource is always of keys: the ARN of an alias gives rights to the alias, not to the key that it names.

@@ -1,8 +1,9 @@
 // Package policy writes down the right to seal, to open or to rotate with one KMS key, and no other right, in the language
-// of the key's own service: an IAM policy for AWS, a policy of Vault or OpenBao, scripts for gcloud and az.
+// of the key's own service: an IAM policy for AWS, a policy of Vault or OpenBao, scripts for gcloud and az. For AWS, it also
+// writes down what alerts on the use of a key, and how to ask its log (Alerts).
 //
-// Ids and contexts come from a command line and go into JSON, HCL and shell scripts: every part of an id must match a
-// pattern that has no meaning there, and contexts are escaped. No request is made.
+// Ids and contexts come from a command line and go into JSON, YAML, HCL, SQL and shell scripts: every part of an id must
+// match a pattern that has no meaning there, and contexts are escaped. No request is made.
 package policy
 
 import (

@@ -52,7 +52,7 @@ func TestTheRealLogAndTheLedgerTellTheSame(t *testing.T) {
 		compare := func() (unexplained, unlogged []audit.Event) {
 			m, names := &audit.Matcher{}, &audit.Names{}
 			for _, e := range events(t, ledgerPath) {
-				must(t, names.Learn(t.Context(), device(t, s, "file"), e.Context, nil))
+				must(t, names.Learn(t.Context(), device(t, s, "file"), nil, e.Context))
 				m.Application(e)
 			}
 			for _, e := range events(t, log.Path) {

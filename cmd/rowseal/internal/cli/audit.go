@@ -192,15 +192,7 @@ func (r *reading) learn(contexts ...kms.Context) error {
 	if r.hasher == nil {
 		return nil
 	}
-	for _, c := range contexts {
-		if c == nil {
-			continue
-		}
-		if err := r.names.Learn(r.cmd.Context(), r.hasher, c, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.names.Learn(r.cmd.Context(), r.hasher, nil, contexts...)
 }
 
 // matches tells whether the filters let an event through.
@@ -221,10 +213,20 @@ func (r *reading) warn() {
 
 // readLedgers reads the ledgers to compare with.
 func (r *reading) readLedgers() error {
-	return r.each(r.ledgers, true, func(e audit.Event) error {
+	const atOnce = 1_000
+	var contexts []kms.Context
+	err := r.each(r.ledgers, true, func(e audit.Event) error {
 		r.matcher.Application(e)
-		return r.learn(e.Context)
+		if contexts = append(contexts, e.Context); len(contexts) < atOnce {
+			return nil
+		}
+		defer func() { contexts = contexts[:0] }()
+		return r.learn(contexts...)
 	})
+	if err != nil {
+		return err
+	}
+	return r.learn(contexts...)
 }
 
 // each calls see with each event of the logs, in their order.

@@ -502,6 +502,7 @@ func TestAlertsThatDoNotFitAreRefused(t *testing.T) {
 		{policy.Athena, policy.Alerts{KeyID: keyARN}, "name of the bucket"},
 		{policy.Athena, policy.Alerts{KeyID: keyARN, Trail: "s3://my-trail"}, "name of the bucket"},
 		{policy.Athena, policy.Alerts{KeyID: keyARN, Trail: "my-trail/'; DROP TABLE x; --"}, "name of the bucket"},
+		{policy.Athena, policy.Alerts{KeyID: keyARN, Trail: "my-trail/o'brien"}, "name of the bucket"},
 		{policy.Athena, policy.Alerts{KeyID: keyARN, Trail: "my-trail/../other"}, "name of the bucket"},
 		{policy.Athena, policy.Alerts{KeyID: keyARN, Trail: "my-trail", Organization: "111122223333"}, "o-exampleorgid"},
 	} {

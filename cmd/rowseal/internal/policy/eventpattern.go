@@ -154,7 +154,7 @@ func layOutList[T any](values []T, indent, colon string) (string, error) {
 func enclose(before string, items []string, after, indent string) string {
 	const width = 100
 	line := before + strings.Join(items, ", ") + after
-	if len(indent)+len(line) <= width && !strings.Contains(line, "\n") {
+	if len(indent)+len(line) <= width {
 		return line
 	}
 	inner := "\n" + indent + "  "

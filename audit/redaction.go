@@ -46,6 +46,10 @@ func newRedactor(r *Redaction) redactor {
 	return own
 }
 
+// Redactor returns what applies r, for observers that write contexts down elsewhere: it returns what may be written of a context, and nil
+// for nil. r may be nil, the zero value. Each Redactor without a HashKey has a random key of its own. It is safe for concurrent use.
+func (r *Redaction) Redactor() func(kms.Context) kms.Context { return newRedactor(r).context }
+
 // context returns what is written of c; nil for nil.
 func (r redactor) context(c kms.Context) kms.Context {
 	if c == nil {

@@ -26,7 +26,6 @@ type Report struct {
 	groups   map[string]*Principal
 	errors   map[string]int
 	manage   []Event
-	more     int // of manage
 	first    time.Time
 	last     time.Time
 }
@@ -154,11 +153,9 @@ func (r *Report) Add(e Event) {
 		r.access(e)
 		return
 	}
-	if len(r.manage) == mostChanges {
-		r.more++
-		return
+	if len(r.manage) < mostChanges {
+		r.manage = append(r.manage, e)
 	}
-	r.manage = append(r.manage, e)
 }
 
 func (r *Report) principal(e Event) *Principal {

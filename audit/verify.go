@@ -105,7 +105,7 @@ func (v *Verifier) line(at position, line []byte) {
 		return
 	}
 	v.checkTorn(at, e)
-	switch expected := (Head{v.last.Seq, v.last.Hash}); {
+	switch expected := v.last; {
 	case errors.Is(err, errHash):
 		v.fault(at, "entry %d was changed: %v", e.Seq, err)
 	case e.Seq > expected.Seq+1 && v.result.Entries == 0 && v.After == Head{}:

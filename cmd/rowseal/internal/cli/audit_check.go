@@ -133,13 +133,17 @@ func (c *checking) check(logs []string) error {
 	return nil
 }
 
+// see shows an event to rules. One that the filters leave out is explained all the same, lest its explanation serve another.
 func (c *checking) see(e audit.Event, watches ...*audit.Watch) {
-	if !c.matches(e) {
-		return
-	}
+	matches, shown := c.matches(e), c.comparable(e)
 	for _, w := range watches {
-		for _, a := range w.See(c.comparable(e)) {
-			c.alert(a, e)
+		switch {
+		case matches:
+			for _, a := range w.See(shown) {
+				c.alert(a, e)
+			}
+		case w.Unexplained():
+			c.matcher.Explains(shown)
 		}
 	}
 }

@@ -85,6 +85,32 @@ notify: {webhook: "${ALERT_WEBHOOK}"}
 	}
 }
 
+// A filter shows less, and must not let what it leaves out explain what it shows.
+func TestAFilterExplainsNothing(t *testing.T) {
+	dir := t.TempDir()
+	trail, path, rules := filepath.Join(dir, "trail"), filepath.Join(dir, "ledger"), filepath.Join(dir, "rules.yaml")
+	ledger, err := audit.OpenLedger(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	ledger.Observe(t.Context(), kms.Event{Op: kms.OpDecrypt, Start: time.Now(), Items: []kms.EventItem{{Context: kms.Context{"model_name": "User", "model_id": "2"}, Attempts: 1}}})
+	appendFile(t, trail, cloudTrailDecrypt(2)+"\n"+strings.Replace(cloudTrailDecrypt(2), "arn:x", "arn:thief", 1)+"\n")
+	writeFile(t, rules, "rules: [{name: unexplained, unexplained: true}]\n")
+	for _, filter := range []string{"arn:thief", "*"} {
+		var out, errs bytes.Buffer
+		code := Main(t.Context(), []string{"audit", "check", "--rules", rules, "--ledger", path, "--principal", filter, trail}, strings.NewReader(""), &out, &errs)
+		if code != exitPartly || strings.Count(out.String(), "arn:thief") != 1 {
+			t.Errorf("%s: exit code %d, %s%s", filter, code, &out, &errs)
+		}
+	}
+	var out bytes.Buffer
+	Main(t.Context(), []string{"audit", "report", "--format", "json", "--ledger", path, "--principal", "arn:thief", trail}, strings.NewReader(""), &out, &out)
+	if !strings.Contains(out.String(), "\"unexplained\": {\n    \"count\": 1,") {
+		t.Errorf("report: %s", &out)
+	}
+}
+
 func cloudTrailDecrypt(id int) string {
 	return fmt.Sprintf(`{"eventTime":%q,"eventSource":"kms.amazonaws.com","eventName":"Decrypt","userIdentity":{"arn":"arn:x"},`+
 		`"requestParameters":{"encryptionContext":{"model_name":"User","model_id":"%d"}}}`, time.Now().UTC().Format(time.RFC3339), id)

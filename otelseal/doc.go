@@ -15,10 +15,9 @@
 //	rowseal.kms.requests       counter    {request}  requests to the service, retries with them    provider, operation
 //
 // The attributes are rowseal.kms.provider (aws, azure, google, local, test, vault, or other), rowseal.kms.operation (a [kms.Op]: encrypt,
-// decrypt, rewrap, check) and, of what failed, error.type: what [audit.ErrorClass] says, with _OTHER in place of its other. Of a call
-// some of whose items failed it is the error.type that comes first in ErrorClass's documentation.
-// There is no other: no key id, no record, no actor, so that the number of time series is that of the services in use, however many rows
-// there are.
+// decrypt, rewrap, check) and, of what failed, error.type: what [audit.ErrorClass] says, with the convention's _OTHER in place of other.
+// Of a call in which items failed in several ways, it is the one that ErrorClass's documentation names first. There is no further
+// attribute: no key id, no record and no actor, so that the number of time series depends on the services in use and not on the rows.
 //
 // A throttled service shows early in rowseal.kms.retries, and in rowseal.kms.items with the error.type throttled once retries did not
 // help. The boundaries of the histogram go from 1 ms, as of a key in a file, to 60 s, as of a call with many batches.
@@ -39,11 +38,11 @@
 //	rowseal.kms.actor, rowseal.kms.purpose  what audit.WithActor said, if Options.Actor is set
 //
 // The status of a call in which anything failed is Error. Its description is error.type and never an error's text, which can hold what a
-// service answered. Of a rewrap the records are named by the context before it. A span samples and forgets: what must be complete belongs
-// into a ledger ([audit.OpenLedger]).
+// service answered. Of a rewrap the records are named by the context before it. Traces are sampled and forgotten: what must be complete
+// belongs in a ledger ([audit.OpenLedger]).
 //
 // # Alerts and a dashboard
 //
 // Beside the code are alerts.yaml, rules for Prometheus, and dashboard.json, for Grafana. Both use the names that OpenTelemetry's
-// exporter for Prometheus makes by default, such as rowseal_kms_items_total.
+// exporter for Prometheus, and Prometheus itself where it receives OTLP, make by default, such as rowseal_kms_items_total.
 package otelseal

@@ -286,7 +286,8 @@ func (refusingMeter) Int64Counter(string, ...apimetric.Int64CounterOption) (apim
 }
 
 func TestNewTellsThatAnInstrumentIsRefused(t *testing.T) {
-	if _, err := otelseal.New(&otelseal.Options{MeterProvider: refusing{}}); !errors.Is(err, errRefused) || !strings.HasPrefix(err.Error(), "otelseal: ") {
+	_, err := otelseal.New(&otelseal.Options{MeterProvider: refusing{}})
+	if !errors.Is(err, errRefused) || !strings.HasPrefix(err.Error(), "otelseal: ") {
 		t.Errorf("New: %v", err)
 	}
 }

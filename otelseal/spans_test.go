@@ -108,6 +108,21 @@ func TestErrorTypesAreTheClassesOfAuditAndTheConventionsOther(t *testing.T) {
 	}
 }
 
+func TestACallThatFailedInSeveralWaysHasTheFirstOfTheClasses(t *testing.T) {
+	w := newWorld(t, otelseal.Options{})
+	items := []kms.EventItem{{Err: kms.ErrThrottled}, {Err: kms.ErrDecryptionFailed}, {Err: kms.ErrThrottled}}
+	w.Observe(t.Context(), kms.Event{Op: kms.OpDecrypt, KeyID: "vault/users", Items: items, Failed: 3,
+		Err: errors.Join(items[0].Err, items[1].Err, items[2].Err)})
+	const decrypt = ",rowseal.kms.operation=decrypt,rowseal.kms.provider=vault"
+	got := w.series()
+	if got["rowseal.kms.call.duration error.type=decryption_failed"+decrypt] != 1 || w.span().Status.Description != "decryption_failed" {
+		t.Errorf("the call: %v, and\n%s", w.span().Status, lines(got))
+	}
+	if got["rowseal.kms.items error.type=throttled"+decrypt] != 2 || got["rowseal.kms.items error.type=decryption_failed"+decrypt] != 1 {
+		t.Errorf("the items:\n%s", lines(got))
+	}
+}
+
 func TestSpansHashTheValuesThatRedactionDoesNotShow(t *testing.T) {
 	c := kms.Context{"model_name": "User", "model_id": "7", "key_name": "phone", "email": "ada@example.org"}
 	key := []byte("a key for hashes of this one test")

@@ -40,7 +40,8 @@ func scrape(t *testing.T) scraped {
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry))
 	must(t, err)
-	observer, err := otelseal.New(&otelseal.Options{TracerProvider: noop.NewTracerProvider(), MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
+	meters := metric.NewMeterProvider(metric.WithReader(reader))
+	observer, err := otelseal.New(&otelseal.Options{TracerProvider: noop.NewTracerProvider(), MeterProvider: meters})
 	must(t, err)
 	everything(t.Context(), observer)
 

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rowseal/rowseal/kms"
 )
@@ -116,29 +118,36 @@ func headline(e kms.Event, contexts []kms.Context) string {
 	return b.String()
 }
 
-// recordName is a context as people say it: "User 1", "User 1 phone", or its entries; "(no context)" for none.
+// recordName is a context as people say it: "User 1", "User 1 phone", or its entries; "(no context)" for none. No two contexts have one
+// name.
 func recordName(c kms.Context) string {
 	if len(c) == 0 {
 		return "(no context)"
 	}
-	var parts, others []string
-	for _, name := range []string{"model_name", "model_id", "key_name"} {
-		if value, ok := c[name]; ok {
-			parts = append(parts, plain(value))
+	var parts []string
+	said := map[string]bool{}
+	model, hasModel := c["model_name"]
+	if id, ok := c["model_id"]; ok && hasModel {
+		parts = append(parts, plain(model), plain(id))
+		said["model_name"], said["model_id"] = true, true
+		if key, ok := c["key_name"]; ok {
+			parts = append(parts, plain(key))
+			said["key_name"] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c)) {
-		if name != "model_name" && name != "model_id" && name != "key_name" {
-			others = append(others, plain(name)+"="+plain(c[name]))
+		if !said[name] {
+			parts = append(parts, plain(name)+"="+plain(c[name]))
 		}
 	}
-	return strings.Join(append(parts, others...), " ")
+	return strings.Join(parts, " ")
 }
 
-// plain quotes what would break a line, or pretend to be another.
+// plain quotes what would break a line, or pretend to be another text.
 func plain(s string) string {
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == 0x2028 || r == 0x2029 }) {
-		return fmt.Sprintf("%q", s)
+	strange := func(r rune) bool { return r <= ' ' || r == '"' || r == '=' || r == '(' || !unicode.IsGraphic(r) }
+	if s == "" || strings.ContainsFunc(s, strange) {
+		return strconv.Quote(s)
 	}
 	return s
 }

@@ -196,6 +196,23 @@ func TestLoggerSaysWhoAndWhy(t *testing.T) {
 	}
 }
 
+func TestNoTwoRecordsHaveOneName(t *testing.T) {
+	names := map[string]kms.Context{}
+	r := &audit.Report{Redaction: &audit.Redaction{ShowAll: true}}
+	for _, c := range []kms.Context{
+		{}, {"model_name": "User"}, {"model_id": "1"}, {"key_name": "1"}, {"model_name": "User", "model_id": "1"}, {"model_name": "User", "model_id": ""},
+		{"model_name": "User", "model_id": "1", "key_name": "phone"}, {"model_name": "User", "model_id": "1 phone"}, {"model_name": "User 1", "model_id": "phone"},
+		{"model_name": "User", "model_id": "1", "a": "b"}, {"model_name": "User", "model_id": "1", "key_name": "a=b"}, {"model_name": "User", "model_id": "1 a=b"},
+		{"model_name": "User", "key_name": "phone"}, {"model_name": "User", "model_id": "phone"}, {"a": "b c=d"}, {"a": "b", "c": "d"}, {"(no": "context)"},
+	} {
+		name := r.Line(audit.Event{Context: c}).Record
+		if other, twice := names[name]; twice {
+			t.Errorf("%v and %v are both %s", other, c, name)
+		}
+		names[name] = c
+	}
+}
+
 func TestErrorClassNamesEverySentinel(t *testing.T) {
 	for class, err := range map[string]error{
 		"": nil, "other": errors.New("x"), "decryption_failed": kms.ErrDecryptionFailed, "access_denied": kms.ErrAccessDenied,

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"time"
+
+	"github.com/rowseal/rowseal/kms"
 )
 
 // Document is a report that is finished: what a person, or a program, is shown of a Report and of what a Matcher found. WriteText,
@@ -57,19 +59,47 @@ func (l *Lines) Add(line Line) {
 
 // WriteJSON writes the document as JSON. Lists are never null.
 func (d *Document) WriteJSON(w io.Writer) error {
-	c := *d
-	c.Filters, c.Logs = notNull(d.Filters), notNull(d.Logs)
-	c.Timeline, c.Principals, c.TopRecords = notNull(d.Timeline), notNull(d.Principals), notNull(d.TopRecords)
-	c.Accesses, c.Errors, c.Changes = notNull(d.Accesses), notNull(d.Errors), notNull(d.Changes)
-	c.Unexplained.First, c.Unlogged.First = notNull(d.Unexplained.First), notNull(d.Unlogged.First)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(&c)
+	return enc.Encode(d.copy(func(text string) string { return text }))
 }
 
-func notNull[T any](list []T) []T {
-	if list == nil {
-		return []T{}
+// copy returns a document whose lists are not nil, and whose texts are what change makes of them.
+func (d *Document) copy(change func(string) string) *Document {
+	c := *d
+	c.Title = change(d.Title)
+	c.Filters = each(d.Filters, change)
+	c.Logs = each(d.Logs, func(l LogRead) LogRead {
+		l.Name, l.Examples = change(l.Name), each(l.Examples, change)
+		return l
+	})
+	c.Timeline = each(d.Timeline, func(p Period) Period { return p })
+	c.Principals = each(d.Principals, func(p Principal) Principal {
+		p.Name, p.Addresses = change(p.Name), each(p.Addresses, change)
+		return p
+	})
+	access := func(a Access) Access {
+		a.Principal, a.Record, a.KeyID, a.Address = change(a.Principal), change(a.Record), change(a.KeyID), change(a.Address)
+		a.Op, a.Outcome, a.Error = kms.Op(change(string(a.Op))), Outcome(change(string(a.Outcome))), change(a.Error)
+		return a
 	}
-	return list
+	c.TopRecords, c.Accesses = each(d.TopRecords, access), each(d.Accesses, access)
+	c.Errors = each(d.Errors, func(e Count) Count { return Count{change(e.Name), e.Count} })
+	line := func(l Line) Line {
+		l.Source, l.Op, l.Action = Source(change(string(l.Source))), kms.Op(change(string(l.Op))), change(l.Action)
+		l.Outcome, l.Error, l.KeyID = Outcome(change(string(l.Outcome))), change(l.Error), change(l.KeyID)
+		l.Principal, l.Purpose, l.Address = change(l.Principal), change(l.Purpose), change(l.Address)
+		l.Record, l.To, l.Hash, l.Request = change(l.Record), change(l.To), change(l.Hash), change(l.Request)
+		return l
+	}
+	c.Changes, c.Unexplained.First, c.Unlogged.First = each(d.Changes, line), each(d.Unexplained.First, line), each(d.Unlogged.First, line)
+	return &c
+}
+
+func each[T any](list []T, change func(T) T) []T {
+	changed := make([]T, len(list))
+	for i, v := range list {
+		changed[i] = change(v)
+	}
+	return changed
 }

@@ -146,10 +146,10 @@ func (r *Report) Add(e Event) {
 		r.last = e.Time
 	}
 	r.principal(e).add(e)
-	if e.Outcome == Failed {
-		r.failed(e.Error)
-	}
 	if e.Op != OpManage {
+		if e.Outcome == Failed {
+			r.failed(e.Error)
+		}
 		r.access(e)
 		return
 	}

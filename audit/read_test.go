@@ -147,6 +147,44 @@ func TestWhatCannotBeReadIsCounted(t *testing.T) {
 	}
 }
 
+// vaultLine is what Vault writes of a decryption that worked, or, with another path, of anything.
+func vaultLine(path, operation, context string) string {
+	return fmt.Sprintf(`{"type":"response","time":"2026-11-24T08:00:00Z","auth":{"display_name":"token-app"},"request":{"id":"1","operation":%q,"path":%q,`+
+		`"data":{"context":%q}},"response":{"data":{"plaintext":"hmac-sha256:1"}}}`+"\n", operation, path, context)
+}
+
+func TestWhatVaultWritesInClear(t *testing.T) {
+	for context, want := range map[string]string{
+		"eyJtb2RlbF9pZCI6IjEiLCJtb2RlbF9uYW1lIjoiVXNlciJ9\n": "User 1", // a device with log_raw
+		"hmac-sha256:1": "hmac-sha256:1",
+		"bm8ganNvbg==":  "bm8ganNvbg==",
+		"":              "",
+	} {
+		e, err := audit.NewReader("log", strings.NewReader(vaultLine("transit/decrypt/users", "update", context))).Next()
+		if err != nil || e.Record() != want {
+			t.Errorf("%q is %q, %v", context, e.Record(), err)
+		}
+	}
+}
+
+func TestWhatVaultsLogSaysOfKeysAndRights(t *testing.T) {
+	for path, want := range map[string]string{ // of an update, and of a read
+		"transit/decrypt/users": "decrypt ", "team/transit/rewrap/users": "rewrap ", "transit/keys/users": "manage ", "transit/keys/users/config": "manage ",
+		"transit/export/encryption-key/users/1": " manage", "transit/backup/users": " manage", "sys/audit/file": "manage ", "sys/policies/acl/x": "manage ",
+		"sys/remount": "manage ", "sys/raw/x": "manage manage", "sys/mounts/transit": "manage ", "secret/data/x": " ", "auth/token/create": " ",
+	} {
+		var got []string
+		for _, operation := range []string{"update", "read"} {
+			line := strings.Replace(vaultLine(path, operation, "hmac-sha256:1"), `"data":`, `"mount_type":"transit","data":`, 1)
+			e, _ := audit.NewReader("log", strings.NewReader(line)).Next()
+			got = append(got, string(e.Op))
+		}
+		if ops := strings.Join(got, " "); ops != want && !(strings.Contains(want, " manage") && strings.HasSuffix(ops, "manage")) {
+			t.Errorf("%s: %q, want %q", path, ops, want)
+		}
+	}
+}
+
 func TestAnEntryThatIsTooLongEndsTheReading(t *testing.T) {
 	for _, begin := range []string{"", `{"Records":[{"a":"`} {
 		r := audit.NewReader("log", io.MultiReader(strings.NewReader(begin), &repeated{chunk: []byte(strings.Repeat("x", 1000)), left: 70 << 20}))

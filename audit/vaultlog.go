@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -40,7 +41,19 @@ type vaultEntry struct {
 
 // vaultItem is an item of a batch, or the one of a request without a batch.
 type vaultItem struct {
-	Context string `json:"context"` // its hash
+	Context string `json:"context"` // its hash, as a rule
+}
+
+// record is the context of a device with log_raw, and else its hash.
+func (it vaultItem) record() (c kms.Context, hash string) {
+	if strings.HasPrefix(it.Context, "hmac-") {
+		return nil, it.Context
+	}
+	b, err := base64.StdEncoding.DecodeString(it.Context) // which goes past line ends
+	if err != nil || len(b) == 0 || json.Unmarshal(b, &c) != nil || len(c) == 0 {
+		return nil, it.Context
+	}
+	return c, ""
 }
 
 // vaultResult is the answer to an item. A text, if only an empty one, stands there as its hash: what is there tells.
@@ -124,7 +137,7 @@ func (v *vaultEntry) events() []Event {
 	events := make([]Event, len(items))
 	for i, it := range items {
 		events[i] = e
-		events[i].ContextHash = it.Context
+		events[i].Context, events[i].ContextHash = it.record()
 		events[i].Outcome, events[i].KeyVersion = outcomes[i].outcome, outcomes[i].keyVersion
 		switch {
 		case outcomes[i].outcome != Failed || e.Error != "":
@@ -140,7 +153,8 @@ func (v *vaultEntry) events() []Event {
 var (
 	transitUse    = regexp.MustCompile(`^(?:(.+)/)?(encrypt|decrypt|rewrap)/([^/]+)$`)
 	transitManage = regexp.MustCompile(`^(?:(.+)/)?(?:keys/([^/]+)(?:/.+)?|(?:backup|restore)/([^/]+)|export/[^/]+/([^/]+)(?:/[^/]+)?)$`)
-	systemManage  = regexp.MustCompile(`^sys/(?:audit/.+|polic(?:y|ies/acl)/.+|mounts/.+|seal|step-down|raw/.+|generate-root/.+)$`)
+	systemManage  = regexp.MustCompile(`^sys/(?:audit/.+|polic(?:y|ies/acl)/.+|mounts/.+|remount|seal|step-down|generate-root/.+)$`)
+	rawStorage    = regexp.MustCompile(`^sys/raw/.+$`) // where keys can be read, wrapped by the barrier's alone
 )
 
 // what tells what the request is about, "" if nothing that matters here.
@@ -150,7 +164,7 @@ func (v *vaultEntry) what() (kms.Op, string) {
 		return "", ""
 	}
 	reads := r.Operation == "read" || r.Operation == "list" || r.Operation == "help"
-	if systemManage.MatchString(r.Path) && !reads {
+	if systemManage.MatchString(r.Path) && !reads || rawStorage.MatchString(r.Path) {
 		return OpManage, ""
 	}
 	if r.MountType != "" && r.MountType != "transit" {

@@ -44,8 +44,18 @@ const (
 var awsOps = map[string]kms.Op{"Encrypt": kms.OpEncrypt, "Decrypt": kms.OpDecrypt, "ReEncrypt": kms.OpRewrap}
 
 func readCloudTrail(entry []byte) ([]Event, bool) {
+	var head struct { // what the records of all services have
+		EventSource string `json:"eventSource"`
+		EventName   string `json:"eventName"`
+	}
+	if err := json.Unmarshal(entry, &head); err != nil || head.EventSource == "" || head.EventName == "" {
+		return nil, false
+	}
+	if head.EventSource != kmsSource && head.EventSource != trailSource {
+		return nil, true
+	}
 	var r cloudTrailRecord
-	if err := json.Unmarshal(entry, &r); err != nil || r.EventSource == "" || r.EventName == "" || r.EventTime.IsZero() {
+	if err := json.Unmarshal(entry, &r); err != nil || r.EventTime.IsZero() {
 		return nil, false
 	}
 	return r.events(), true

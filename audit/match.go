@@ -120,7 +120,14 @@ func (m *Matcher) record(c kms.Context) string {
 	return string(text)
 }
 
-func keyOnly(id string) string { return "key " + id }
+// keyOnly is what the key of a ledger, as a program names it, and of a KMS's log have in common.
+func keyOnly(id string) string {
+	if name, ok := strings.CutPrefix(id, "vault/transit/"); ok {
+		id = "vault/" + name
+	}
+	key, _ := azureKey(id)
+	return "key " + strings.ToLower(key)
+}
 
 // where tells under what to look for what explains an event of a KMS's log.
 func (m *Matcher) where(e Event) string {

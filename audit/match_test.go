@@ -59,6 +59,8 @@ func TestEachOpenIsExplainedByOneEvent(t *testing.T) {
 		{"a seal needs none", nil, []audit.Event{with(kmsOpen(0, user(1)), func(e *audit.Event) { e.Op = kms.OpEncrypt })}, 0, 0},
 		{"by key, where the log has no record", []audit.Event{appOpen(0, user(1)), appOpen(0, user(2))},
 			[]audit.Event{with(kmsOpen(0, nil), byKey), with(kmsOpen(1, nil), byKey), with(kmsOpen(2, nil), byKey)}, 1, 0},
+		{"by key, which is named in other words", []audit.Event{with(appOpen(0, user(1)), func(e *audit.Event) { e.KeyID = "vault/transit/users" })},
+			[]audit.Event{with(with(kmsOpen(0, nil), byKey), func(e *audit.Event) { e.KeyID = "vault/users" })}, 0, 0},
 		{"by key, another one", []audit.Event{appOpen(0, user(1))}, []audit.Event{with(with(kmsOpen(0, nil), byKey), func(e *audit.Event) { e.KeyID = "x" })}, 1, 1},
 		{"no context is a record of its own at AWS", []audit.Event{appOpen(0, user(1)), appOpen(0, nil)}, []audit.Event{kmsOpen(0, nil), kmsOpen(0, nil)}, 1, 1},
 		{"a hash that is nobody's", []audit.Event{appOpen(0, user(1))},

@@ -167,6 +167,36 @@ func TestWhatVaultWritesInClear(t *testing.T) {
 	}
 }
 
+// What a caller sends beside what the server reads must not stand in for it: names in another case, above all.
+func TestWhatACallerAddsHidesNoRecord(t *testing.T) {
+	for what, data := range map[string]string{
+		"a batch in another case":   `{"context":"hmac-sha256:1","Batch_Input":[{}],"BATCH_INPUT":[{"context":"hmac-sha256:2"}]}`,
+		"a context in another case": `{"Context":"hmac-sha256:2","context":"hmac-sha256:1","CONTEXT":"hmac-sha256:2"}`,
+		"in a batch":                `{"batch_input":[{"context":"hmac-sha256:1","Context":"hmac-sha256:2"}],"Batch_input":[],"context":"hmac-sha256:2"}`,
+		"only in another case":      `{"batch_input":[{"Context":"hmac-sha256:1"}]}`,
+	} {
+		line := strings.Replace(vaultLine("transit/decrypt/users", "update", ""), `{"context":""}`, data, 1)
+		r := audit.NewReader("log", strings.NewReader(line))
+		e, err := r.Next()
+		if _, end := r.Next(); err != nil || end != io.EOF || e.ContextHash != "hmac-sha256:1" {
+			t.Errorf("%s: %+v, %v", what, e, err)
+		}
+	}
+}
+
+func TestRecordsOfOtherServicesAreNotRead(t *testing.T) {
+	for _, log := range []string{
+		`{"eventTime":"2026-11-24T08:00:00Z","eventSource":"s3.amazonaws.com","eventName":"PutObject","requestParameters":"text","resources":5}`,
+		`{"eventTime":5,"eventSource":"iot.amazonaws.com","eventName":"X","requestParameters":{"keyId":7,"encryptionContext":[1]},"readOnly":"no"}`,
+	} {
+		r := audit.NewReader("log", strings.NewReader(log))
+		readAll(t, r)
+		if s := r.Stats(); s.Skipped != 1 || s.Malformed != 0 {
+			t.Errorf("%s: %+v", log, s)
+		}
+	}
+}
+
 func TestWhatVaultsLogSaysOfKeysAndRights(t *testing.T) {
 	for path, want := range map[string]string{ // of an update, and of a read
 		"transit/decrypt/users": "decrypt ", "team/transit/rewrap/users": "rewrap ", "transit/keys/users": "manage ", "transit/keys/users/config": "manage ",

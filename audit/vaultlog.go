@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ type vaultEntry struct {
 
 // vaultItem is an item of a batch, or the one of a request without a batch.
 type vaultItem struct {
-	Context string `json:"context"` // its hash, as a rule
+	Context string // its hash, as a rule
 }
 
 // record is the context of a device with log_raw, and else its hash.
@@ -203,16 +204,39 @@ func vaultError(text string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(text, "* ", " ")), " ")
 }
 
+// items reads what the caller sent, by the names that the server reads: those that differ in case are the caller's own, and could else
+// put another record, or none, in the place of the one that was opened.
 func (v *vaultEntry) items() (items []vaultItem, batch bool) {
-	var many struct {
-		Batch []vaultItem `json:"batch_input"`
+	data := exactly(v.Request.Data)
+	var many []json.RawMessage
+	if json.Unmarshal(data["batch_input"], &many) == nil && len(many) > 0 {
+		for _, one := range many {
+			items = append(items, newVaultItem(exactly(one)))
+		}
+		return items, true
 	}
-	if json.Unmarshal(v.Request.Data, &many) == nil && len(many.Batch) > 0 {
-		return many.Batch, true
+	return []vaultItem{newVaultItem(data)}, false
+}
+
+// exactly returns the members of an object by their names, which package json would not tell from others of another case.
+func exactly(object json.RawMessage) map[string]json.RawMessage {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(object, &members) // what is none has no members
+	return members
+}
+
+// newVaultItem: of an item of a batch, some versions of the server take a name in any case where the right one is not there.
+func newVaultItem(members map[string]json.RawMessage) vaultItem {
+	var it vaultItem
+	if json.Unmarshal(members["context"], &it.Context) == nil {
+		return it
 	}
-	var one vaultItem
-	_ = json.Unmarshal(v.Request.Data, &one) // without a context then
-	return []vaultItem{one}, false
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if strings.EqualFold(name, "context") && json.Unmarshal(members[name], &it.Context) == nil {
+			break
+		}
+	}
+	return it
 }
 
 type vaultOutcome struct {

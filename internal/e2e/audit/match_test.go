@@ -102,3 +102,41 @@ func TestTheRealLogTellsWhoChangedAKey(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatACallerAddsHidesNoRecord asks the real server with members that it does not know, or knows in another case: whatever it opens,
+// the log names the record that was opened.
+func TestWhatACallerAddsHidesNoRecord(t *testing.T) {
+	vaulttest.Each(t, func(t *testing.T, s *vaulttest.Server) {
+		log := s.Audit(t)
+		s.Key(t, "users", true)
+		sealed, err := newKey(t, s, s.Root.Token()).Encrypt(t.Context(), []byte("data key"), user("1"))
+		must(t, err)
+		right, err := kms.Item{Context: user("1")}.ContextMIME()
+		must(t, err)
+		wrong, err := kms.Item{Context: user("2")}.ContextMIME()
+		must(t, err)
+		want, err := audit.ContextHash(t.Context(), device(t, s, "file"), user("1"), nil)
+		must(t, err)
+		opened := 0
+		for _, data := range []map[string]any{
+			{"ciphertext": string(sealed), "context": right, "Context": wrong, "CONTEXT": wrong, "Batch_Input": []any{map[string]any{"context": wrong}}},
+			{"ciphertext": string(sealed), "context": right, "BATCH_INPUT": []any{map[string]any{}}},
+			{"batch_input": []any{map[string]any{"ciphertext": string(sealed), "context": right, "Context": wrong}}, "context": wrong},
+			{"batch_input": []any{map[string]any{"ciphertext": string(sealed), "Context": right}}},
+			{"batch_input": []any{map[string]any{"ciphertext": string(sealed), "CONTEXT": wrong, "context": right, "cONTEXT": wrong}}},
+		} {
+			if answer, err := s.Root.Logical().Write("transit/decrypt/users", data); err == nil && answer != nil {
+				opened++
+			}
+		}
+		found := opens(events(t, log.Path))
+		if opened < 3 || len(found) != opened {
+			t.Errorf("%d opened, and the log has %d", opened, len(found))
+		}
+		for _, e := range found {
+			if e.ContextHash != want {
+				t.Errorf("the log names another record: %+v", e)
+			}
+		}
+	})
+}

@@ -17,11 +17,12 @@ func newAuditVerifyLedger() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify-ledger FILE…",
 		Short: "Check that nobody has changed an application's ledger",
-		Long: `Check the hashes that chain the lines of a ledger, so that a line that was changed, dropped, moved or added is found.
-Several files are one ledger, the oldest first; each may be gzipped.
+		Long: `Check the hashes that chain the lines of a ledger, so that a line that was changed, dropped, moved or put in between is
+found. Several files are one ledger, the oldest first; each may be gzipped.
 
-Whoever can write to the file can also cut lines off its end, or write all of them anew. So keep the head that this
-command prints where he cannot reach it, and give it with --head the next time: the ledger must still have it.`,
+Whoever can write to the file can also add lines to its end or cut them off, or write all of them anew. So keep the
+head that this command prints where he cannot reach it, and give it with --head the next time: the ledger must still
+have it.`,
 		Example: `  rowseal audit verify-ledger ledger.jsonl.1 ledger.jsonl
   rowseal audit verify-ledger --head "$LAST_HEAD" ledger.jsonl`,
 		Args: leastOneLog,

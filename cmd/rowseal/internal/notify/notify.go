@@ -26,6 +26,8 @@ type Notifier struct {
 	Output  io.Writer // for what the command prints, and for warnings
 
 	Failed int // alerts that could not be sent somewhere
+
+	down bool // the webhook did not take the last alert: the next one is tried once, lest a hundred alerts wait a minute each
 }
 
 // Send sends an alert as JSON. What fails is counted, and told once it has been tried again in vain.
@@ -48,7 +50,12 @@ func (n *Notifier) count(err error) {
 }
 
 func (n *Notifier) post(ctx context.Context, body []byte) (err error) {
-	for attempt := range attempts {
+	most := attempts
+	if n.down {
+		most = 1
+	}
+	defer func() { n.down = err != nil }()
+	for attempt := range most {
 		if attempt > 0 {
 			select {
 			case <-ctx.Done():

@@ -61,6 +61,19 @@ func TestAWebhookGetsTheAlert(t *testing.T) {
 	}
 }
 
+func TestAWebhookThatIsDownDoesNotHoldUpTheNextAlert(t *testing.T) {
+	url, got := hook(t, 503, 503, 503, 503, 200, 503, 200)
+	n := &notify.Notifier{Webhook: url, Output: io.Discard}
+	for _, want := range []int{3, 4, 5, 7} { // requests in all: thrice in vain, once in vain, once, and again with a second try
+		if n.Send(t.Context(), 1); len(*got) != want {
+			t.Errorf("%d requests, want %d", len(*got), want)
+		}
+	}
+	if n.Failed != 2 {
+		t.Errorf("%d failed", n.Failed)
+	}
+}
+
 func TestACommandGetsTheAlert(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "got")
 	var out bytes.Buffer

@@ -11,13 +11,13 @@ import (
 // cloudTrailRecord is what is read of a record:
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 type cloudTrailRecord struct {
-	EventTime    time.Time `json:"eventTime"`
-	EventSource  string    `json:"eventSource"`
-	EventName    string    `json:"eventName"`
-	SourceIP     string    `json:"sourceIPAddress"`
-	ErrorCode    string    `json:"errorCode"`
-	RequestID    string    `json:"requestID"`
-	ReadOnly     *bool     `json:"readOnly"`
+	EventTime    string `json:"eventTime"`
+	EventSource  string `json:"eventSource"`
+	EventName    string `json:"eventName"`
+	SourceIP     string `json:"sourceIPAddress"`
+	ErrorCode    string `json:"errorCode"`
+	RequestID    string `json:"requestID"`
+	ReadOnly     *bool  `json:"readOnly"`
 	UserIdentity struct {
 		ARN         string `json:"arn"`
 		PrincipalID string `json:"principalId"`
@@ -44,24 +44,24 @@ const (
 var awsOps = map[string]kms.Op{"Encrypt": kms.OpEncrypt, "Decrypt": kms.OpDecrypt, "ReEncrypt": kms.OpRewrap}
 
 func readCloudTrail(entry []byte) ([]Event, bool) {
-	var head struct { // what the records of all services have
-		EventSource string `json:"eventSource"`
-		EventName   string `json:"eventName"`
-	}
-	if err := json.Unmarshal(entry, &head); err != nil || head.EventSource == "" || head.EventName == "" {
-		return nil, false
-	}
-	if head.EventSource != kmsSource && head.EventSource != trailSource {
-		return nil, true
-	}
 	var r cloudTrailRecord
-	if err := json.Unmarshal(entry, &r); err != nil || r.EventTime.IsZero() {
+	err := json.Unmarshal(entry, &r) // whose other fields are there though one is of another type, as those of other services may be
+	switch {
+	case r.EventSource == "" || r.EventName == "":
+		return nil, false
+	case r.EventSource != kmsSource && r.EventSource != trailSource:
+		return nil, true
+	case err != nil:
 		return nil, false
 	}
-	return r.events(), true
+	at, err := time.Parse(time.RFC3339, r.EventTime)
+	if err != nil {
+		return nil, false
+	}
+	return r.events(at), true
 }
 
-func (r *cloudTrailRecord) events() []Event {
+func (r *cloudTrailRecord) events(at time.Time) []Event {
 	op, ok := awsOps[r.EventName]
 	switch {
 	case r.EventSource == kmsSource && ok:
@@ -71,7 +71,7 @@ func (r *cloudTrailRecord) events() []Event {
 		return nil
 	}
 	e := Event{
-		Time: r.EventTime, Source: CloudTrail, Op: op, Action: r.EventName, Outcome: OK,
+		Time: at, Source: CloudTrail, Op: op, Action: r.EventName, Outcome: OK,
 		KeyID:     cmp.Or(r.keyARN(), r.Parameters.ToKeyID, r.Parameters.KeyID),
 		Principal: cmp.Or(r.UserIdentity.ARN, r.UserIdentity.InvokedBy, r.UserIdentity.PrincipalID, r.UserIdentity.AccountID),
 		Address:   r.SourceIP, Request: r.RequestID, Context: r.Parameters.Context,

@@ -197,6 +197,20 @@ func TestRecordsOfOtherServicesAreNotRead(t *testing.T) {
 	}
 }
 
+func TestARecordOfTheKMSThatCannotBeReadIsCounted(t *testing.T) {
+	for _, log := range []string{
+		`{"eventTime":"yesterday","eventSource":"kms.amazonaws.com","eventName":"Decrypt"}`,
+		`{"eventTime":5,"eventSource":"kms.amazonaws.com","eventName":"Decrypt"}`,
+		`{"eventTime":"2026-11-24T08:00:00Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","requestParameters":{"encryptionContext":[1]}}`,
+	} {
+		r := audit.NewReader("log", strings.NewReader(log))
+		readAll(t, r)
+		if s := r.Stats(); s.Malformed != 1 {
+			t.Errorf("%s: %+v", log, s)
+		}
+	}
+}
+
 func TestWhatVaultsLogSaysOfKeysAndRights(t *testing.T) {
 	for path, want := range map[string]string{ // of an update, and of a read
 		"transit/decrypt/users": "decrypt ", "team/transit/rewrap/users": "rewrap ", "transit/keys/users": "manage ", "transit/keys/users/config": "manage ",
